@@ -1,0 +1,128 @@
+//! Secret bytes: wiped when dropped, never printed, read through one word a reviewer can grep.
+
+use std::fmt;
+
+use rand_core::CryptoRng;
+use subtle::ConstantTimeEq;
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+/// `N` secret bytes on the heap, so that moving the value leaves no copy behind.
+///
+/// Has no `Display`, a `Debug` that prints no byte, no `Clone` by accident (see [`Secret::duplicate`]),
+/// and compares in constant time.
+#[derive(Zeroize, ZeroizeOnDrop)]
+pub struct Secret<const N: usize>(Box<[u8; N]>);
+
+impl<const N: usize> Secret<N> {
+    /// Takes over `bytes`. The caller's own copy is the caller's to wipe: prefer [`Secret::random`] or
+    /// [`Secret::fill`].
+    #[must_use]
+    pub fn new(bytes: [u8; N]) -> Self {
+        Self(Box::new(bytes))
+    }
+
+    /// A fresh secret drawn from `rng`, made in place.
+    pub fn random(rng: &mut impl CryptoRng) -> Self {
+        Self::fill(|bytes| rng.fill_bytes(bytes))
+    }
+
+    /// A secret that `write` makes in place.
+    pub fn fill(write: impl FnOnce(&mut [u8; N])) -> Self {
+        let mut bytes = Box::new([0; N]);
+        write(&mut bytes);
+        Self(bytes)
+    }
+
+    /// The secret bytes. Every call is a place to review.
+    #[must_use]
+    pub fn expose(&self) -> &[u8; N] {
+        &self.0
+    }
+
+    /// A second owner of the same secret, asked for by name.
+    #[must_use]
+    pub fn duplicate(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<const N: usize> PartialEq for Secret<N> {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.ct_eq(other.0.as_ref()).into()
+    }
+}
+impl<const N: usize> Eq for Secret<N> {}
+
+impl<const N: usize> fmt::Debug for Secret<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Secret<{N}>(..)")
+    }
+}
+
+/// Secret bytes of any length: a plaintext, a decoded key file.
+///
+/// Allocated once at its final length, so that growing leaves no copy behind; wiped when dropped.
+#[derive(Default, Zeroize, ZeroizeOnDrop)]
+pub struct SecretBytes(Vec<u8>);
+
+impl SecretBytes {
+    /// Takes over `bytes`, which must not have been grown in place (each growth leaves a copy behind).
+    #[must_use]
+    pub fn new(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+
+    /// `length` zero bytes, to be written through [`SecretBytes::expose_mut`].
+    #[must_use]
+    pub fn zeroed(length: usize) -> Self {
+        Self(vec![0; length])
+    }
+
+    /// The secret bytes. Every call is a place to review.
+    #[must_use]
+    pub fn expose(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The secret bytes, for writing in place.
+    #[must_use]
+    pub fn expose_mut(&mut self) -> &mut [u8] {
+        &mut self.0
+    }
+
+    /// How many bytes.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl PartialEq for SecretBytes {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
+impl Eq for SecretBytes {}
+
+impl fmt::Debug for SecretBytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SecretBytes({} bytes, ..)", self.0.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_prints_none_of_its_bytes() {
+        assert_eq!(format!("{:?}", Secret::new(*b"hunter2!")), "Secret<8>(..)");
+        assert_eq!(format!("{:?}", SecretBytes::new(b"hunter2!".to_vec())), "SecretBytes(8 bytes, ..)");
+    }
+}
