@@ -1,0 +1,395 @@
+//! What is computed for a job: pure functions that a machine asks its performer to run off the protocol's thread.
+//!
+//! The performer brings the node's job key pair, the prepared model and a generator; nothing else is needed, and what
+//! comes out is data for the machine. Plaintext lives only in here and in the client.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use rand_core::CryptoRng;
+use sealgrid_graph::execute::{Batch, BatchRef, Observer, Prepared};
+use sealgrid_graph::integer::Graph;
+use sealgrid_graph::reference;
+use sealgrid_graph::trace::{self, TraceTree};
+use sealgrid_seal::canonical;
+use sealgrid_seal::digest::{Commitment, CommitmentKey, labels};
+use sealgrid_seal::envelope::{JobKeyPair, ReplyKey, Sealed};
+use sealgrid_seal::rand_core;
+
+use super::header::{
+    JobHeader, PAYLOAD_BYTES_MAX, Payload, TraceShape, commit_inputs, commit_output, decode_batches,
+    encode_batches, join_outputs, output_leaves,
+};
+use super::message::{Assign, OperandLeaf, Operands, Refer, Why};
+use super::statement::{OutputLeaf, Reveal};
+use crate::names::{JobId, ModelCommitment};
+
+/// Work of a node.
+#[derive(Clone, Debug)]
+pub enum Work {
+    /// Open the payload, check it against the header, run the model, commit to the trace.
+    Execute(Arc<Assign>),
+    /// The same, and collect the operands of one operation.
+    Operands(Arc<Assign>, u32),
+    /// Run one operation alone on the reference.
+    Referee(Arc<Refer>),
+}
+
+/// What work yields.
+#[derive(Debug)]
+pub enum Done {
+    /// A whole run.
+    Executed(Box<Run>),
+    /// Operands, sealed for the client, and the root of the trace they stand in.
+    Operands(Box<Operands>, Commitment),
+    /// What a referee found.
+    Judged(Judged),
+    /// It cannot be done.
+    Refuse(Why),
+}
+
+/// What a referee found; the machine signs it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Judged {
+    /// Commitments to the operands.
+    pub operands: Vec<Commitment>,
+    /// The operation's true leaf.
+    pub leaf: Commitment,
+}
+
+/// What a node keeps of a run until the job is over. Holds commitments and ciphertext, no plaintext but the key.
+#[derive(Debug)]
+pub struct Run {
+    /// Keys the commitments.
+    pub key: CommitmentKey,
+    /// All nodes of the trace.
+    pub tree: TraceTree,
+    /// Commitment to the output.
+    pub output: Commitment,
+    /// Each output and its way up the trace.
+    pub outputs: Vec<OutputLeaf>,
+    /// The output under the reply key.
+    pub sealed: Vec<u8>,
+}
+
+/// What of a job's plaintext a reply carries; part of its associated data.
+#[derive(Clone, Copy)]
+pub(crate) enum Part {
+    Output,
+    Operands(u32),
+}
+
+pub(crate) fn reply_aad(job: JobId, part: Part) -> Vec<u8> {
+    let suffix = match part {
+        Part::Output => vec![0],
+        Part::Operands(operation) => [&[1], &operation.to_le_bytes()[..]].concat(),
+    };
+    [&job.0.0[..], &suffix].concat()
+}
+
+impl Work {
+    /// The model it needs.
+    #[must_use]
+    pub fn model(&self) -> ModelCommitment {
+        match self {
+            Self::Execute(assign) | Self::Operands(assign, _) => assign.header.model,
+            Self::Referee(refer) => refer.header.model,
+        }
+    }
+
+    /// Does it. `model` is [`Work::model`] as this node serves it, `None` when it does not.
+    #[must_use]
+    pub fn perform(&self, keys: &JobKeyPair, model: Option<&dyn Prepared>, rng: &mut impl CryptoRng) -> Done {
+        let Some(model) = model else { return Done::Refuse(Why::UnknownModel) };
+        let done = match self {
+            Self::Execute(assign) => execute(keys, model, assign, rng),
+            Self::Operands(assign, operation) => operands(keys, model, assign, *operation, rng),
+            Self::Referee(refer) => judge(keys, model.graph(), refer).map(Done::Judged),
+        };
+        done.unwrap_or_else(Done::Refuse)
+    }
+}
+
+/// An opened payload that fits its header and the model.
+struct Opened {
+    payload: Payload,
+    reply: ReplyKey,
+}
+
+fn open(keys: &JobKeyPair, graph: &Graph, assign: &Assign) -> Result<Opened, Why> {
+    let header = &assign.header;
+    let (bytes, exporter) =
+        keys.open(labels::JOB_PAYLOAD, &header.to_bytes(), &assign.payload).map_err(|_| Why::Malformed)?;
+    let payload = Payload::decode(&bytes).map_err(|_| Why::Malformed)?;
+    let records = payload.inputs.iter().all(|batch| batch.records() == header.records as usize);
+    // JOB-11: what was sealed is what was committed to.
+    let committed = commit_inputs(&payload.job_key, &payload.inputs) == header.input;
+    if !records || !committed || TraceShape::of(graph) != header.shape {
+        return Err(Why::Malformed);
+    }
+    Ok(Opened { payload, reply: exporter.reply_key(labels::JOB_REPLY) })
+}
+
+/// Collects trace leaves, and copies of the values that are asked for.
+struct Watcher<'k> {
+    key: &'k CommitmentKey,
+    leaves: Vec<Commitment>,
+    wanted: Vec<u32>,
+    found: Vec<(u32, Batch)>,
+}
+
+impl Observer for Watcher<'_> {
+    fn operation(&mut self, index: usize, output: BatchRef<'_>) -> ControlFlow<()> {
+        self.leaves.push(trace::leaf(self.key, index, output));
+        let index = u32::try_from(index).expect("a checked graph is bounded");
+        if self.wanted.contains(&index) {
+            self.found.push((index, output.to_batch()));
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// Runs the model; yields outputs, trace, and copies of the outputs of the operations in `wanted`.
+fn run(
+    model: &dyn Prepared,
+    payload: &Payload,
+    wanted: Vec<u32>,
+) -> Result<(Vec<Batch>, TraceTree, Vec<(u32, Batch)>), Why> {
+    let mut watcher = Watcher { key: &payload.job_key, leaves: Vec::new(), wanted, found: Vec::new() };
+    let outputs = model.run(&payload.inputs, &mut watcher).map_err(|_| Why::Failed)?;
+    let tree = TraceTree::build(&payload.job_key, watcher.leaves).ok_or(Why::Failed)?;
+    if tree.count() as usize != model.graph().operations().len() {
+        return Err(Why::Failed);
+    }
+    Ok((outputs, tree, watcher.found))
+}
+
+fn execute(
+    keys: &JobKeyPair,
+    model: &dyn Prepared,
+    assign: &Assign,
+    rng: &mut impl CryptoRng,
+) -> Result<Done, Why> {
+    let Opened { payload, reply } = open(keys, model.graph(), assign)?;
+    let (outputs, tree, _) = run(model, &payload, Vec::new())?;
+    let shape = &assign.header.shape;
+    let leaves =
+        output_leaves(&payload.job_key, shape, outputs.iter().map(Batch::view)).ok_or(Why::Failed)?;
+    let plain = encode_batches(&outputs);
+    if plain.len() > PAYLOAD_BYTES_MAX {
+        return Err(Why::Failed);
+    }
+    let sealed = reply.seal(rng, &reply_aad(assign.header.id(), Part::Output), plain.expose());
+    Ok(Done::Executed(Box::new(Run {
+        output: join_outputs(&payload.job_key, &leaves),
+        outputs: leaves
+            .into_iter()
+            .zip(&shape.outputs)
+            .map(|(leaf, value)| OutputLeaf { leaf, path: path(shape, &tree, *value) })
+            .collect(),
+        key: payload.job_key,
+        tree,
+        sealed,
+    })))
+}
+
+fn path(shape: &TraceShape, tree: &TraceTree, value: u32) -> Vec<Commitment> {
+    shape.operation(value).and_then(|operation| tree.prove_leaf(operation)).unwrap_or_default()
+}
+
+fn operands(
+    keys: &JobKeyPair,
+    model: &dyn Prepared,
+    assign: &Assign,
+    operation: u32,
+    rng: &mut impl CryptoRng,
+) -> Result<Done, Why> {
+    let shape = &assign.header.shape;
+    let asked = model.graph().operations().get(operation as usize).ok_or(Why::BadQuestion)?;
+    let values: Vec<u32> = asked.operands.iter().map(|value| value.0).collect();
+    let Opened { payload, reply } = open(keys, model.graph(), assign)?;
+    let wanted = values.iter().filter_map(|value| shape.operation(*value)).collect();
+    let (_, tree, found) = run(model, &payload, wanted)?;
+    let batches = values
+        .iter()
+        .map(|value| match shape.operation(*value) {
+            None => payload.inputs.get(*value as usize).cloned(),
+            Some(index) => found.iter().find(|(known, _)| *known == index).map(|(_, batch)| batch.clone()),
+        })
+        .collect::<Option<Vec<Batch>>>()
+        .ok_or(Why::Failed)?;
+    let leaves = values
+        .iter()
+        .zip(&batches)
+        .map(|(value, batch)| OperandLeaf {
+            value: *value,
+            leaf: commit_output(&payload.job_key, shape, *value, batch.view()),
+            path: path(shape, &tree, *value),
+        })
+        .collect();
+    let plain = encode_batches(&batches);
+    if plain.len() > PAYLOAD_BYTES_MAX {
+        return Err(Why::Failed);
+    }
+    let job = assign.header.id();
+    let sealed = reply.seal(rng, &reply_aad(job, Part::Operands(operation)), plain.expose());
+    Ok(Done::Operands(Box::new(Operands { job, operation, leaves, sealed }), tree.root()))
+}
+
+/// Associated data of what a referee gets: the header, then the operation as 4 bytes little endian.
+#[must_use]
+pub(crate) fn refer_aad(header: &JobHeader, operation: u32) -> Vec<u8> {
+    [&canonical::encode(header)[..], &operation.to_le_bytes()].concat()
+}
+
+fn judge(keys: &JobKeyPair, graph: &Graph, refer: &Refer) -> Result<Judged, Why> {
+    let aad = refer_aad(&refer.header, refer.operation);
+    let sealed: &Sealed = &refer.payload;
+    let (bytes, _) = keys.open(labels::JOB_PAYLOAD, &aad, sealed).map_err(|_| Why::Malformed)?;
+    let payload = Payload::decode(&bytes).map_err(|_| Why::Malformed)?;
+    adjudicate(graph, &refer.header, refer.operation, &refer.values, &payload)
+}
+
+/// Runs one operation alone on the reference: what a referee does, be it a reserve or the client.
+///
+/// # Errors
+/// [`Why::BadQuestion`] when `values` are not the operands of the operation, or `operands` do not fit them.
+pub fn adjudicate(
+    graph: &Graph,
+    header: &JobHeader,
+    operation: u32,
+    values: &[u32],
+    operands: &Payload,
+) -> Result<Judged, Why> {
+    let asked = graph.operations().get(operation as usize).ok_or(Why::BadQuestion)?;
+    let is_asked = asked.operands.iter().map(|value| value.0).eq(values.iter().copied());
+    if !is_asked || operands.inputs.len() != values.len() || TraceShape::of(graph) != header.shape {
+        return Err(Why::BadQuestion);
+    }
+    let output =
+        reference::run_operation(graph, operation as usize, header.records as usize, &operands.inputs)
+            .map_err(|_| Why::BadQuestion)?;
+    let key = &operands.job_key;
+    let commitments = values.iter().zip(&operands.inputs);
+    Ok(Judged {
+        operands: commitments
+            .map(|(value, batch)| commit_output(key, &header.shape, *value, batch.view()))
+            .collect(),
+        leaf: trace::leaf(key, operation as usize, output.view()),
+    })
+}
+
+/// Why a revealed vote cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unusable {
+    /// The output does not open, or is not the one that was voted for. Nobody but the client can see that.
+    Undelivered,
+    /// The output that was voted for does not stand in the trace that was voted for: the operation that yields it.
+    Unbound(u32),
+}
+
+/// Opens the output that came with a vote and checks it against the vote (QUORUM-07).
+///
+/// # Errors
+/// [`Unusable`].
+pub fn open_output(
+    header: &JobHeader,
+    inputs: &Payload,
+    reply: &ReplyKey,
+    reveal: &Reveal,
+    sealed: &[u8],
+) -> Result<Vec<Batch>, Unusable> {
+    let key = &inputs.job_key;
+    check_outputs(header, key, reveal)?;
+    for (output, value) in reveal.outputs.iter().zip(&header.shape.outputs) {
+        if let Some(input) = inputs.inputs.get(*value as usize)
+            && commit_output(key, &header.shape, *value, input.view()) != output.leaf
+        {
+            return Err(Unusable::Undelivered);
+        }
+    }
+    let outputs = open_batches(reveal.job, reply, sealed).ok_or(Unusable::Undelivered)?;
+    let leaves = output_leaves(key, &header.shape, outputs.iter().map(Batch::view));
+    let stated: Vec<Commitment> = reveal.outputs.iter().map(|output| output.leaf).collect();
+    if leaves == Some(stated) { Ok(outputs) } else { Err(Unusable::Undelivered) }
+}
+
+/// Opens an output without a trace, as `signed` has it.
+pub(crate) fn open_batches(job: JobId, reply: &ReplyKey, sealed: &[u8]) -> Option<Vec<Batch>> {
+    let plain = reply.open(&reply_aad(job, Part::Output), sealed).ok()?;
+    decode_batches(&plain).ok()
+}
+
+/// Checks that a vote's outputs are those of its output commitment and stand in its trace. Needs the key, not the
+/// plaintext.
+///
+/// # Errors
+/// [`Unusable::Unbound`] naming the first operation whose output is told in two ways.
+pub fn check_outputs(header: &JobHeader, key: &CommitmentKey, reveal: &Reveal) -> Result<(), Unusable> {
+    let shape = &header.shape;
+    let first = shape.outputs.iter().find_map(|value| shape.operation(*value)).unwrap_or(0);
+    let leaves: Vec<Commitment> = reveal.outputs.iter().map(|output| output.leaf).collect();
+    if leaves.len() != shape.outputs.len() || join_outputs(key, &leaves) != reveal.output {
+        return Err(Unusable::Unbound(first));
+    }
+    for (output, value) in reveal.outputs.iter().zip(&shape.outputs) {
+        if let Some(operation) = shape.operation(*value)
+            && !trace::verify_leaf(
+                key,
+                &reveal.trace,
+                shape.operations,
+                operation,
+                &output.leaf,
+                &output.path,
+            )
+        {
+            return Err(Unusable::Unbound(operation));
+        }
+    }
+    Ok(())
+}
+
+/// Opens the operands that a party shows and checks each against its trace, or against the client's own input
+/// (QUORUM-12).
+#[must_use]
+pub fn open_operands(
+    header: &JobHeader,
+    inputs: &Payload,
+    reply: &ReplyKey,
+    trace_root: &Commitment,
+    shown: &Operands,
+) -> Option<Vec<Batch>> {
+    let plain = reply.open(&reply_aad(shown.job, Part::Operands(shown.operation)), &shown.sealed).ok()?;
+    let batches = decode_batches(&plain).ok().filter(|batches| batches.len() == shown.leaves.len())?;
+    let key = &inputs.job_key;
+    let holds = shown.leaves.iter().zip(&batches).all(|(operand, batch)| {
+        let stated = commit_output(key, &header.shape, operand.value, batch.view()) == operand.leaf;
+        let known = match header.shape.operation(operand.value) {
+            None => inputs.inputs.get(operand.value as usize) == Some(batch),
+            Some(_) => check_operand(header, key, trace_root, shown.operation, operand),
+        };
+        stated && known
+    });
+    holds.then_some(batches)
+}
+
+/// Whether an operand that is an earlier operation's output stands in the trace.
+pub(crate) fn check_operand(
+    header: &JobHeader,
+    key: &CommitmentKey,
+    trace_root: &Commitment,
+    operation: u32,
+    operand: &OperandLeaf,
+) -> bool {
+    header.shape.operation(operand.value).is_some_and(|index| {
+        index < operation
+            && trace::verify_leaf(
+                key,
+                trace_root,
+                header.shape.operations,
+                index,
+                &operand.leaf,
+                &operand.path,
+            )
+    })
+}
