@@ -1,0 +1,761 @@
+//! The asking side: connect to a grid, run a job from its policy to a receipt file that stands in the log.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sealgrid_graph::execute::Batch;
+use sealgrid_graph::integer::Graph;
+use sealgrid_graph::model::{ModelCommitment, PublicModel};
+use sealgrid_net::{AddressBook, BindError, CallError, Endpoint, EndpointConfig, Method};
+use sealgrid_protocol::claims::{
+    Claims, ClaimsError, EvidenceDigest, EvidenceKind, Fault, LogState, PARTIES_MAX, SignedClaims,
+};
+use sealgrid_protocol::draw::{DrawFacts, TooFewCandidates};
+use sealgrid_protocol::job::client::{
+    Accepted, Adjudicate, ClientEffect, ClientEvent, ClientMachine, ClientReport, Decision, Party, Patience,
+    Plan as JobPlan, PlanError, Refused,
+};
+use sealgrid_protocol::job::header::{self, JobHeader, Payload, RefereeRule, TraceShape, commit_inputs};
+use sealgrid_protocol::job::message::{Exchange, Message};
+use sealgrid_protocol::job::work::Judged;
+use sealgrid_protocol::log::note::Note;
+use sealgrid_protocol::log::tile::TileId;
+use sealgrid_protocol::log::{LogError, LogProof, LogRoots};
+use sealgrid_protocol::machine::{Machine, Millis, Ticket};
+use sealgrid_protocol::names::{JobId, Protection, Verification};
+use sealgrid_protocol::policy::{OnDispute, Policy, Referee};
+use sealgrid_protocol::receipt::{Evidence, Opening, ReceiptFile};
+use sealgrid_seal::canonical;
+use sealgrid_seal::digest::CommitmentKey;
+use sealgrid_seal::identity::{PublicIdentity, SigningIdentity};
+use tokio::sync::Mutex;
+use tokio::task::JoinSet;
+
+use crate::api::{self, Description};
+use crate::directory::Loaded;
+use crate::jobs::now;
+use crate::log_service::describe_all;
+
+/// How long a checkpoint is used for further draws.
+const HEAD_FRESH: Duration = Duration::from_secs(5);
+/// How long nodes may take to describe themselves.
+const DESCRIBE_TIME: Duration = Duration::from_secs(3);
+/// How often a leaf is appended while the log has too few cosignatures.
+const APPEND_TRIES: u32 = 5;
+/// Pause between these.
+const APPEND_PAUSE: Duration = Duration::from_millis(500);
+/// How long nodes are told that a job is over before the caller stops caring.
+const CLOSE_TIME: Duration = Duration::from_secs(1);
+
+/// How a client is set up.
+#[derive(Debug, Clone, Default)]
+pub struct ClientOptions {
+    /// Look for nodes on the local network beside the directory's addresses.
+    pub local_discovery: bool,
+    /// The grid's relay.
+    pub relay: Option<String>,
+    /// Local address; default: a free port of the address family's wildcard when the grid is not on loopback, of
+    /// 127.0.0.1 when it is.
+    pub bind: Option<std::net::SocketAddr>,
+}
+
+/// A client of one grid.
+pub struct GridClient {
+    endpoint: Endpoint,
+    identity: SigningIdentity,
+    grid: Loaded,
+    known: Mutex<Known>,
+}
+
+/// What was learned and need not be asked again.
+#[derive(Default)]
+struct Known {
+    descriptions: BTreeMap<PublicIdentity, Description>,
+    models: HashMap<ModelCommitment, Arc<PublicModel>>,
+    log_node: Option<PublicIdentity>,
+    head: Option<(Note, Instant)>,
+}
+
+/// A job to run.
+pub struct Job {
+    /// The model.
+    pub model: ModelCommitment,
+    /// One batch per graph input, encoded by the model's card.
+    pub inputs: Vec<Batch>,
+    /// What the owner demands.
+    pub policy: Policy,
+    /// Protection that will be used, as planned.
+    pub protection: Protection,
+    /// Verification that will be used, as planned.
+    pub verification: Verification,
+    /// The model's graph, when this client holds the file and so can referee.
+    pub graph: Option<Arc<Graph>>,
+    /// Whether the receipt goes into the log. A policy that demands witnesses demands this.
+    pub log: bool,
+}
+
+/// What happens on the way; content-free.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// The draw was made.
+    Drawn {
+        /// The job.
+        job: JobId,
+        /// Members, in draw order.
+        committee: Vec<PublicIdentity>,
+        /// Reserves, in draw order.
+        reserves: Vec<PublicIdentity>,
+    },
+    /// A node was given the job.
+    Assigned(PublicIdentity),
+    /// A node has voted, or answered (`signed`).
+    Answered(PublicIdentity),
+    /// A node has shown its vote.
+    Revealed(PublicIdentity),
+    /// Two nodes differ and are bisected.
+    Bisecting(PublicIdentity),
+    /// A reserve referees.
+    Refereeing(PublicIdentity),
+    /// A party is at fault.
+    AtFault(Fault),
+    /// A member is asked to sign the receipt.
+    Signing(PublicIdentity),
+    /// The receipt goes to the log.
+    Logging,
+    /// The log holds it.
+    Logged {
+        /// Its place.
+        index: u64,
+        /// Witnesses that cosigned.
+        witnesses: usize,
+    },
+}
+
+/// A job that ended well. Prints without its content.
+pub struct Outcome {
+    /// One batch per graph output: the owner's plaintext.
+    pub outputs: Vec<Batch>,
+    /// What the receipt claims.
+    pub claims: Claims,
+    /// The receipt with its evidence and its place in the log.
+    pub file: ReceiptFile,
+    /// The owner's key to the commitments.
+    pub opening: Opening,
+    /// From the request to the result.
+    pub result_after: Duration,
+    /// From the request to the logged receipt.
+    pub logged_after: Duration,
+}
+
+impl std::fmt::Debug for Outcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Outcome").field("job", &self.claims.job).finish_non_exhaustive()
+    }
+}
+
+/// Why a client cannot do what it was asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// Its socket.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// A call.
+    #[error("node {} ({what})", .node.short())]
+    Call {
+        /// Which node.
+        node: PublicIdentity,
+        /// What was asked.
+        what: &'static str,
+        /// Why there is no answer.
+        #[source]
+        source: CallError,
+    },
+    /// A node's answer is not what the method yields.
+    #[error("node {} answered with something else than {what}", .node.short())]
+    Nonsense {
+        /// Which node.
+        node: PublicIdentity,
+        /// What was expected.
+        what: &'static str,
+    },
+    /// No node that serves the model answers.
+    #[error("no node that serves the model answers")]
+    NoModel,
+    /// The node that writes the log does not answer.
+    #[error("no node with the directory's log key answers")]
+    NoLog,
+    /// The log's checkpoint or proof is not trusted.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// Too few nodes are eligible.
+    #[error(transparent)]
+    TooFew(#[from] TooFewCandidates),
+    /// The job contradicts itself.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// The receipt does not hold.
+    #[error(transparent)]
+    Receipt(#[from] ClaimsError),
+    /// The job was refused; evidence tells why.
+    #[error("the job is refused: {}", .0.reason)]
+    Refused(Box<Refused>),
+}
+
+impl ClientError {
+    /// The code of the index of errors.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Bind(error) => error.code(),
+            Self::Call { source, .. } => source.code(),
+            Self::Nonsense { .. } => "E-NET-17",
+            Self::NoModel => "E-AVL-25",
+            Self::NoLog => "E-AVL-26",
+            Self::Log(error) => error.code(),
+            Self::TooFew(_) => "E-AVL-27",
+            Self::Plan(error) => error.code(),
+            Self::Receipt(error) => error.code(),
+            Self::Refused(refused) => refused.reason.code(),
+        }
+    }
+}
+
+impl GridClient {
+    /// Opens an endpoint for `identity`; nobody is called yet.
+    ///
+    /// # Errors
+    /// [`ClientError::Bind`].
+    pub async fn open(
+        identity: SigningIdentity,
+        grid: Loaded,
+        options: ClientOptions,
+    ) -> Result<Self, ClientError> {
+        let peers = AddressBook::default();
+        grid.fill(&peers);
+        let config = EndpointConfig {
+            bind: vec![options.bind.unwrap_or_else(|| local_address(&grid))],
+            peers,
+            relay: options.relay,
+            local_discovery: options.local_discovery,
+            ..EndpointConfig::default()
+        };
+        let endpoint = Box::pin(Endpoint::bind(&identity, config)).await?;
+        Ok(Self { endpoint, identity, grid, known: Mutex::default() })
+    }
+
+    /// Who this client is to the grid.
+    #[must_use]
+    pub fn identity(&self) -> PublicIdentity {
+        self.identity.public()
+    }
+
+    /// The grid's directory.
+    #[must_use]
+    pub fn grid(&self) -> &Loaded {
+        &self.grid
+    }
+
+    /// The endpoint, to see how connections were made.
+    #[must_use]
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// Closes the endpoint.
+    pub async fn close(&self) {
+        self.endpoint.close().await;
+    }
+
+    /// Asks every node of the directory who it is; those that answer.
+    pub async fn describe(&self) -> BTreeMap<PublicIdentity, Description> {
+        let nodes = self.grid.directory.nodes.iter().map(|node| node.identity).collect();
+        let described = describe_all(&self.endpoint, nodes, DESCRIBE_TIME).await;
+        let mut known = self.known.lock().await;
+        known.log_node = self.log_node_among(&described);
+        known.descriptions.clone_from(&described);
+        described
+    }
+
+    fn log_node_among(&self, described: &BTreeMap<PublicIdentity, Description>) -> Option<PublicIdentity> {
+        let key = self.grid.directory.log.key;
+        described.iter().find(|(_, description)| description.log == Some(key)).map(|(node, _)| *node)
+    }
+
+    /// The public part of a model, from any node that serves it, checked against its commitment.
+    ///
+    /// # Errors
+    /// [`ClientError::NoModel`].
+    pub async fn model(&self, commitment: ModelCommitment) -> Result<Arc<PublicModel>, ClientError> {
+        if let Some(model) = self.known.lock().await.models.get(&commitment) {
+            return Ok(model.clone());
+        }
+        let serving = self.grid.directory.nodes.iter().filter(|node| node.serves(&commitment));
+        for node in serving.map(|node| node.identity) {
+            let Ok(body) = self.call(&node, &api::MODEL, canonical::encode(&commitment), "a model").await
+            else {
+                continue;
+            };
+            let limit = usize::try_from(api::MODEL.response_bytes_max).expect("u32 fits usize");
+            let Ok(model) = canonical::decode::<PublicModel>(&body, limit) else { continue };
+            if model.commitment() == commitment && model.check().is_ok() {
+                let model = Arc::new(model);
+                self.known.lock().await.models.insert(commitment, model.clone());
+                return Ok(model);
+            }
+        }
+        Err(ClientError::NoModel)
+    }
+
+    /// Makes a model's public part known, from a file, so that no node is asked.
+    pub async fn know(&self, model: PublicModel) {
+        self.known.lock().await.models.insert(model.commitment(), Arc::new(model));
+    }
+
+    /// The log's latest checkpoint, cosigned by at least `witnesses_min` of the directory's witnesses.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn head(&self, witnesses_min: u8) -> Result<Note, ClientError> {
+        let roots = self.grid.log_roots(witnesses_min)?;
+        let fresh = self.known.lock().await.head.clone().filter(|(_, at)| at.elapsed() < HEAD_FRESH);
+        if let Some((note, _)) = fresh
+            && roots.verify(&note).is_ok()
+        {
+            return Ok(note);
+        }
+        let mut tries = 1;
+        loop {
+            let body = self.ask_log(&api::LOG_HEAD, Vec::new(), "the log's head").await?;
+            let note = Note::parse(&body)?;
+            match roots.verify(&note) {
+                Ok(_) => {
+                    self.known.lock().await.head = Some((note.clone(), Instant::now()));
+                    return Ok(note);
+                }
+                // The witnesses of a grid that has just started are still being found.
+                Err(LogError::TooFewWitnesses { .. }) if tries < APPEND_TRIES => tries += 1,
+                Err(error) => return Err(error.into()),
+            }
+            tokio::time::sleep(APPEND_PAUSE).await;
+        }
+    }
+
+    /// A tile of the log, as it stands on its writer's disk; check it against a checkpoint.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn tile(&self, tile: TileId) -> Result<Vec<u8>, ClientError> {
+        self.ask_log(&api::LOG_TILE, tile.to_string().into_bytes(), "a tile of the log").await
+    }
+
+    /// Appends a leaf and yields the checked proof, cosigned by at least `witnesses_min`.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn append(&self, leaf: &[u8], witnesses_min: u8) -> Result<LogProof, ClientError> {
+        let roots = self.grid.log_roots(witnesses_min)?;
+        let mut tries = 1;
+        loop {
+            match self.append_once(leaf, &roots).await {
+                Err(ClientError::Log(LogError::TooFewWitnesses { .. })) if tries < APPEND_TRIES => tries += 1,
+                other => return other,
+            }
+            tokio::time::sleep(APPEND_PAUSE).await;
+        }
+    }
+
+    async fn append_once(&self, leaf: &[u8], roots: &LogRoots) -> Result<LogProof, ClientError> {
+        let body = self.ask_log(&api::LOG_APPEND, leaf.to_vec(), "a place in the log").await?;
+        let node = self.log_node().await?;
+        let text =
+            String::from_utf8(body).map_err(|_| ClientError::Nonsense { node, what: "a log proof" })?;
+        let proof = LogProof::from_text(&text)?;
+        proof.verify(leaf, roots)?;
+        Ok(proof)
+    }
+
+    /// Asks one node.
+    ///
+    /// # Errors
+    /// [`ClientError::Call`].
+    pub async fn call(
+        &self,
+        node: &PublicIdentity,
+        method: &Method,
+        body: Vec<u8>,
+        what: &'static str,
+    ) -> Result<Vec<u8>, ClientError> {
+        let answer = self.endpoint.call(node, method, body).await;
+        answer.map_err(|source| ClientError::Call { node: *node, what, source })
+    }
+
+    async fn ask_log(
+        &self,
+        method: &Method,
+        body: Vec<u8>,
+        what: &'static str,
+    ) -> Result<Vec<u8>, ClientError> {
+        let node = self.log_node().await?;
+        self.call(&node, method, body, what).await
+    }
+
+    async fn log_node(&self) -> Result<PublicIdentity, ClientError> {
+        if let Some(node) = self.known.lock().await.log_node {
+            return Ok(node);
+        }
+        self.describe().await;
+        self.known.lock().await.log_node.ok_or(ClientError::NoLog)
+    }
+
+    /// Runs a job to its end: draw, assignment, votes, disputes, receipt, log.
+    ///
+    /// # Errors
+    /// [`ClientError`]; [`ClientError::Refused`] when the grid gave no result that may be accepted.
+    pub async fn run(
+        &self,
+        job: Job,
+        progress: &mut (dyn FnMut(Progress) + Send),
+    ) -> Result<Outcome, ClientError> {
+        let started = Instant::now();
+        let prepared = self.prepare(&job).await?;
+        progress(prepared.drawn());
+        let opening_key = prepared.plan.payload.job_key.duplicate();
+        let own_evidence = prepared.evidence;
+        let identity = SigningIdentity::from_seed(&self.identity.seed());
+        let machine =
+            ClientMachine::begin(identity, rand::make_rng::<rand::rngs::StdRng>(), prepared.plan, now())?;
+        let driver = Driver::new(self.endpoint.clone(), machine, job.graph);
+        let (id, decision) = driver.drive(progress).await;
+        let accepted = match decision {
+            Decision::Accept(accepted) => accepted,
+            Decision::Refuse(refused) => return Err(ClientError::Refused(Box::new(refused))),
+        };
+        let result_after = started.elapsed();
+        let receipt = SignedClaims::from_bytes(accepted.receipt.clone());
+        let claims = receipt.verify()?;
+        let log_proof = if job.log {
+            progress(Progress::Logging);
+            let proof = self.append(&receipt.leaf().0, job.policy.witnesses_min).await?;
+            progress(Progress::Logged { index: proof.index, witnesses: proof.note.signatures().len() - 1 });
+            Some(proof.to_text().into_bytes())
+        } else {
+            None
+        };
+        Ok(Outcome {
+            file: bundle(receipt, own_evidence, &accepted, log_proof),
+            outputs: accepted.output,
+            claims,
+            opening: Opening { job: id, key: opening_key },
+            result_after,
+            logged_after: started.elapsed(),
+        })
+    }
+
+    /// Draws a committee and writes the header, but begins nothing: for those who drive the machine themselves.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn plan(&self, job: &Job) -> Result<JobPlan, ClientError> {
+        Ok(self.prepare(job).await?.plan)
+    }
+
+    /// Draws the committee and writes the header.
+    async fn prepare(&self, job: &Job) -> Result<Prepared, ClientError> {
+        let model = self.model(job.model).await?;
+        let note = self.head(job.policy.witnesses_min).await?;
+        let checkpoint = sealgrid_protocol::log::Checkpoint::from_text(note.text())?;
+        let job_key = CommitmentKey::random(&mut rand::rng());
+        let mut nonce = [0; 32];
+        rand::Rng::fill_bytes(&mut rand::rng(), &mut nonce);
+        let input = commit_inputs(&job_key, &job.inputs);
+        let records =
+            job.inputs.first().map_or(0, |batch| u32::try_from(batch.records()).unwrap_or(u32::MAX));
+        let facts = DrawFacts {
+            nonce,
+            directory: self.grid.directory.digest(),
+            checkpoint_root: checkpoint.root.0,
+            model: job.model,
+            input,
+        };
+        let members = usize::from(job.verification.members());
+        let mut draw = self.grid.directory.draw(&facts, &job.policy.nodes, records, members)?;
+        draw.reserves.truncate(PARTIES_MAX - members);
+        let evidence = self.own_evidence(job, &note);
+        let requested = now();
+        let lifetime = job.policy.limits.deadline_ms;
+        let header = JobHeader {
+            version: header::VERSION,
+            nonce,
+            client: self.identity(),
+            model: job.model,
+            shape: shape_of(&model),
+            input,
+            records,
+            policy: job.policy.digest(),
+            protection_asked: job.policy.protection,
+            protection: job.protection,
+            verification_asked: job.policy.verification,
+            verification: job.verification,
+            committee: draw.committee,
+            reserves: draw.reserves,
+            directory: facts.directory,
+            log: LogState { size: checkpoint.size, root: checkpoint.root.0 },
+            requested,
+            deadline: requested + lifetime,
+            referee: referee(job),
+            on_dispute: match job.policy.on_dispute {
+                OnDispute::Majority => header::OnDispute::Resolve,
+                OnDispute::Refuse => header::OnDispute::Refuse,
+            },
+        };
+        let plan = JobPlan {
+            parties: header.parties().filter_map(|party| self.party(&party)).collect(),
+            payload: Payload { job_key, inputs: job.inputs.clone() },
+            evidence: digests(&evidence),
+            patience: patience(lifetime),
+            header,
+        };
+        Ok(Prepared { plan, evidence })
+    }
+
+    fn party(&self, identity: &PublicIdentity) -> Option<Party> {
+        let node = self.grid.directory.node(identity)?;
+        Some(Party { identity: *identity, job_key: node.job_key.clone(), environment: node.environment })
+    }
+
+    /// Directory, policy and checkpoint, as the receipt will carry them.
+    fn own_evidence(&self, job: &Job, note: &Note) -> Vec<Evidence> {
+        vec![
+            Evidence { kind: EvidenceKind::Directory, bytes: self.grid.bytes.to_vec() },
+            Evidence { kind: EvidenceKind::Policy, bytes: job.policy.encode() },
+            Evidence { kind: EvidenceKind::Checkpoint, bytes: note.to_text().into_bytes() },
+        ]
+    }
+}
+
+struct Prepared {
+    plan: JobPlan,
+    evidence: Vec<Evidence>,
+}
+
+impl Prepared {
+    fn drawn(&self) -> Progress {
+        let header = &self.plan.header;
+        Progress::Drawn {
+            job: header.id(),
+            committee: header.committee.clone(),
+            reserves: header.reserves.clone(),
+        }
+    }
+}
+
+fn local_address(grid: &Loaded) -> std::net::SocketAddr {
+    use std::net::{Ipv4Addr, SocketAddr};
+    let addresses = grid.directory.nodes.iter().flat_map(|node| &node.addresses);
+    let loopback = addresses
+        .filter_map(|address| address.as_str().parse::<SocketAddr>().ok())
+        .all(|address| address.ip().is_loopback());
+    let ip = if loopback { Ipv4Addr::LOCALHOST } else { Ipv4Addr::UNSPECIFIED };
+    SocketAddr::from((ip, 0))
+}
+
+fn shape_of(model: &PublicModel) -> TraceShape {
+    let count = |length: usize| u32::try_from(length).expect("a checked architecture is bounded");
+    TraceShape {
+        inputs: count(model.architecture.inputs.len()),
+        operations: count(model.architecture.operations.len()),
+        outputs: model.architecture.outputs.iter().map(|value| value.0).collect(),
+    }
+}
+
+fn referee(job: &Job) -> RefereeRule {
+    match job.policy.referee {
+        Referee::Client => RefereeRule::Client,
+        Referee::Reserve => RefereeRule::Reserve,
+        Referee::Either if job.graph.is_some() => RefereeRule::Client,
+        Referee::Either => RefereeRule::Reserve,
+    }
+}
+
+/// Calls tell at once that a node is gone, so questions are repeated seldom; a slow member is waited for a third of
+/// the time.
+fn patience(lifetime: Millis) -> Patience {
+    let usual = Patience::within(lifetime);
+    Patience { repeat_ms: usual.repeat_ms.max(200), ..usual }
+}
+
+fn digests(evidence: &[Evidence]) -> Vec<EvidenceDigest> {
+    evidence
+        .iter()
+        .map(|evidence| EvidenceDigest { kind: evidence.kind, digest: evidence.kind.digest(&evidence.bytes) })
+        .collect()
+}
+
+fn bundle(
+    receipt: SignedClaims,
+    mut evidence: Vec<Evidence>,
+    accepted: &Accepted,
+    log_proof: Option<Vec<u8>>,
+) -> ReceiptFile {
+    let of_job = accepted.evidence.iter();
+    evidence.extend(of_job.map(|piece| Evidence { kind: piece.kind, bytes: piece.bytes.clone() }));
+    evidence.sort_by_key(|piece| piece.kind);
+    ReceiptFile { receipt, evidence, log_proof }
+}
+
+/// A question that is on its way: to whom, in which exchange, its bytes' digest. Repeating it would only supersede it.
+type InFlight = (PublicIdentity, Exchange);
+
+/// Performs what the client's machine asks for.
+struct Driver<R> {
+    endpoint: Endpoint,
+    machine: ClientMachine<R>,
+    graph: Option<Arc<Graph>>,
+    timers: BTreeMap<Ticket, Millis>,
+    calls: JoinSet<Done>,
+    in_flight: HashSet<InFlight>,
+    closing: JoinSet<()>,
+    decision: Option<Decision>,
+}
+
+enum Done {
+    Called(PublicIdentity, Exchange, Result<Vec<u8>, CallError>),
+    Adjudicated(Ticket, Option<Judged>),
+}
+
+impl<R: sealgrid_seal::rand_core::CryptoRng> Driver<R> {
+    fn new(endpoint: Endpoint, machine: ClientMachine<R>, graph: Option<Arc<Graph>>) -> Self {
+        Self {
+            endpoint,
+            machine,
+            graph,
+            timers: BTreeMap::new(),
+            calls: JoinSet::new(),
+            in_flight: HashSet::new(),
+            closing: JoinSet::new(),
+            decision: None,
+        }
+    }
+
+    async fn drive(mut self, progress: &mut (dyn FnMut(Progress) + Send)) -> (JobId, Decision) {
+        let job = self.machine.job();
+        loop {
+            self.perform(progress);
+            if let Some(decision) = self.decision.take() {
+                self.say_goodbye();
+                return (job, decision);
+            }
+            let event = self.next_event(progress).await;
+            if let Some(event) = event {
+                self.machine.handle(now(), event);
+            }
+        }
+    }
+
+    fn perform(&mut self, progress: &mut (dyn FnMut(Progress) + Send)) {
+        while let Some(effect) = self.machine.poll() {
+            match effect {
+                ClientEffect::Send { to, message } => self.send(to, &message, progress),
+                // A client that ends loses its job and nobody else's: it keeps its records in memory.
+                ClientEffect::Store { ticket, .. } => {
+                    self.machine.handle(now(), ClientEvent::Stored { ticket });
+                }
+                ClientEffect::Timer { ticket, at } => drop(self.timers.insert(ticket, at)),
+                ClientEffect::Run { ticket, work } => self.adjudicate(ticket, work),
+                ClientEffect::Append { .. } => {}
+                ClientEffect::Report(ClientReport::Fault(fault)) => progress(Progress::AtFault(fault)),
+                ClientEffect::Report(ClientReport::Decide(decision)) => self.decision = Some(*decision),
+            }
+        }
+    }
+
+    fn send(&mut self, to: PublicIdentity, message: &Message, progress: &mut (dyn FnMut(Progress) + Send)) {
+        let exchange = message.exchange();
+        let body = message.encode();
+        let endpoint = self.endpoint.clone();
+        let method = api::of_exchange(exchange);
+        if exchange == Exchange::Close {
+            self.closing.spawn(async move {
+                let _ = tokio::time::timeout(CLOSE_TIME, endpoint.call(&to, method, body)).await;
+            });
+            return;
+        }
+        // The call is still waiting for its answer: nothing was lost.
+        if !self.in_flight.insert((to, exchange)) {
+            return;
+        }
+        if let Some(step) = asked(to, message) {
+            progress(step);
+        }
+        self.calls.spawn(async move { Done::Called(to, exchange, endpoint.call(&to, method, body).await) });
+    }
+
+    fn adjudicate(&mut self, ticket: Ticket, work: Adjudicate) {
+        let graph = self.graph.clone();
+        self.calls.spawn_blocking(move || Done::Adjudicated(ticket, work.perform(graph.as_deref())));
+    }
+
+    async fn next_event(&mut self, progress: &mut (dyn FnMut(Progress) + Send)) -> Option<ClientEvent> {
+        let timer = self.timers.iter().map(|(ticket, at)| (*at, *ticket)).min();
+        let wait = timer
+            .map_or(Duration::from_secs(3600), |(at, _)| Duration::from_millis(at.saturating_sub(now())));
+        tokio::select! {
+            done = self.calls.join_next(), if !self.calls.is_empty() => match done?.ok()? {
+                Done::Called(from, exchange, answer) => {
+                    self.in_flight.remove(&(from, exchange));
+                    called(from, exchange, answer, progress)
+                }
+                Done::Adjudicated(ticket, outcome) => Some(ClientEvent::Ran { ticket, outcome }),
+            },
+            () = tokio::time::sleep(wait) => {
+                let (_, ticket) = timer?;
+                self.timers.remove(&ticket);
+                Some(ClientEvent::TimedOut { ticket })
+            }
+        }
+    }
+
+    /// Lets the nodes know, without making the caller wait.
+    fn say_goodbye(mut self) {
+        let mut closing = std::mem::take(&mut self.closing);
+        tokio::spawn(async move { while closing.join_next().await.is_some() {} });
+    }
+}
+
+/// The event of a call's answer. A temporary failure is none: the machine repeats its question by its own clock.
+fn called(
+    from: PublicIdentity,
+    exchange: Exchange,
+    answer: Result<Vec<u8>, CallError>,
+    progress: &mut (dyn FnMut(Progress) + Send),
+) -> Option<ClientEvent> {
+    match answer.map(|body| Message::decode(&body)) {
+        Ok(Ok(message)) if message.exchange() == exchange => {
+            match &message {
+                Message::Commit(_) | Message::Answer(_) => progress(Progress::Answered(from)),
+                Message::Reveal(_) => progress(Progress::Revealed(from)),
+                _ => {}
+            }
+            Some(ClientEvent::Received { from, message })
+        }
+        Ok(_) => Some(ClientEvent::Unreachable { peer: from }),
+        Err(CallError::QueueFull | CallError::Deadline | CallError::Lost) => None,
+        Err(CallError::Refused(refusal))
+            if refusal == sealgrid_net::error::refusal::BUSY || refusal == api::refusal::SUPERSEDED =>
+        {
+            None
+        }
+        Err(_) => Some(ClientEvent::Unreachable { peer: from }),
+    }
+}
+
+fn asked(to: PublicIdentity, message: &Message) -> Option<Progress> {
+    match message {
+        Message::Assign(_) => Some(Progress::Assigned(to)),
+        Message::AskBranches(_) => Some(Progress::Bisecting(to)),
+        Message::Refer(_) => Some(Progress::Refereeing(to)),
+        Message::Endorse(_) => Some(Progress::Signing(to)),
+        _ => None,
+    }
+}

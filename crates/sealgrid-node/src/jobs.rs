@@ -1,0 +1,260 @@
+//! The node's side of jobs for real: performs what [`NodeMachine`] asks for.
+//!
+//! The machine is behind one lock and never waits: handling an event and taking its effects happen under the lock, in
+//! order; what they ask for happens outside. A question of a client is a call that waits here until the machine
+//! sends the message of the same job and exchange.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use sealgrid_net::{Refusal, Request};
+use sealgrid_protocol::job::message::{Exchange, Message, Why};
+use sealgrid_protocol::job::node::{NodeConfig, NodeEffect, NodeEvent, NodeMachine, NodeReport};
+use sealgrid_protocol::job::work::{Done, Work};
+use sealgrid_protocol::machine::{Machine, Millis, Ticket};
+use sealgrid_protocol::names::JobId;
+use sealgrid_seal::identity::PublicIdentity;
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+use tokio::task::AbortHandle;
+
+use crate::api::refusal;
+use crate::keys::NodeKeys;
+use crate::metrics::Metrics;
+use crate::models::Models;
+use crate::pool::Pool;
+use crate::state::{Space, State, StateError};
+
+/// Milliseconds since the Unix epoch, now.
+#[must_use]
+pub fn now() -> Millis {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Above so many waiting questions those whose caller went away are swept out.
+const QUESTIONS_SWEEP: usize = 4096;
+
+/// What jobs need of the node around them.
+pub struct Means {
+    /// Opens payloads.
+    pub keys: Arc<NodeKeys>,
+    /// What is served.
+    pub models: Arc<Models>,
+    /// Where models run.
+    pub pool: Pool,
+    /// What survives.
+    pub state: State,
+    /// What is counted.
+    pub metrics: Metrics,
+}
+
+/// The jobs of one node.
+pub struct Jobs {
+    this: Weak<Self>,
+    means: Means,
+    runtime: Handle,
+    core: Mutex<Core>,
+}
+
+struct Core {
+    machine: NodeMachine,
+    questions: HashMap<Question, oneshot::Sender<Message>>,
+    timers: HashMap<Ticket, AbortHandle>,
+    /// Jobs whose result is still owed to a client.
+    owed: HashSet<JobId>,
+}
+
+/// Who waits for which answer.
+type Question = (PublicIdentity, JobId, Exchange);
+
+impl Jobs {
+    /// Takes up what the state remembers. Call within a tokio runtime.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn restore(config: NodeConfig, means: Means) -> Result<Arc<Self>, StateError> {
+        let records = means.state.all(Space::Jobs)?;
+        let machine = NodeMachine::new(config, now(), records);
+        let core = Core { machine, questions: HashMap::new(), timers: HashMap::new(), owed: HashSet::new() };
+        let jobs = Arc::new_cyclic(|this| Self {
+            this: this.clone(),
+            means,
+            runtime: Handle::current(),
+            core: Mutex::new(core),
+        });
+        jobs.perform(&mut jobs.core());
+        Ok(jobs)
+    }
+
+    /// Answers a client's question.
+    ///
+    /// # Errors
+    /// [`Refusal`] when the body is no question of this method; what the protocol refuses is an answer.
+    pub async fn ask(&self, request: Request, draining: bool) -> Result<Vec<u8>, Refusal> {
+        let message = Message::decode(&request.body).map_err(|_| refusal::BAD_BODY)?;
+        let exchange = message.exchange();
+        if !message.is_question() || crate::api::of_exchange(exchange) != request.method {
+            return Err(refusal::BAD_BODY);
+        }
+        if draining && self.is_new(&message) {
+            return Err(refusal::DRAINING);
+        }
+        drop(request.body);
+        let answer = self.put(request.peer, message);
+        if exchange == Exchange::Close {
+            return Ok(Vec::new());
+        }
+        let answer = answer.await.map_err(|_| refusal::SUPERSEDED)?;
+        Ok(answer.encode())
+    }
+
+    /// Whether nothing is owed to anybody.
+    #[must_use]
+    pub fn idle(&self) -> bool {
+        let core = self.core();
+        core.owed.is_empty() && core.questions.values().all(oneshot::Sender::is_closed)
+    }
+
+    /// A question that would begin something; a repeated one about a job that is owed is not.
+    fn is_new(&self, message: &Message) -> bool {
+        let begins = matches!(message, Message::Assign(_) | Message::Refer(_));
+        begins && !self.core().owed.contains(&message.job())
+    }
+
+    /// Hands a question to the machine; the receiver gets the answer.
+    fn put(&self, from: PublicIdentity, message: Message) -> oneshot::Receiver<Message> {
+        let (answer, answered) = oneshot::channel();
+        let mut core = self.core();
+        if core.questions.len() >= QUESTIONS_SWEEP {
+            core.questions.retain(|_, waiting| !waiting.is_closed());
+        }
+        core.questions.insert((from, message.job(), message.exchange()), answer);
+        core.machine.handle(now(), NodeEvent::Received { from, message });
+        self.perform(&mut core);
+        answered
+    }
+
+    fn handle(&self, event: NodeEvent) {
+        let mut core = self.core();
+        core.machine.handle(now(), event);
+        self.perform(&mut core);
+    }
+
+    fn core(&self) -> MutexGuard<'_, Core> {
+        self.core.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Performs what the machine asks for. Runs under the lock so that writes reach the state in order; nothing in
+    /// here waits for work, network or timers.
+    fn perform(&self, core: &mut Core) {
+        while let Some(effect) = core.machine.poll() {
+            match effect {
+                NodeEffect::Send { to, message } => core.answer(to, message),
+                NodeEffect::Store { ticket, key, value } => self.store(ticket, &key, value),
+                NodeEffect::Timer { ticket, at } => self.set_timer(core, ticket, at),
+                NodeEffect::Run { ticket, work } => self.run(core, ticket, work),
+                NodeEffect::Report(report) => self.report(core, report),
+                // The client appends its receipts; a node appends nothing.
+                NodeEffect::Append { .. } => {}
+            }
+        }
+        self.means.metrics.jobs_open.set(i64::try_from(core.machine.jobs()).unwrap_or(i64::MAX));
+    }
+
+    fn store(&self, ticket: Ticket, key: &[u8], value: Option<Vec<u8>>) {
+        let durable = self.means.state.write(Space::Jobs, key, value);
+        let this = self.this.clone();
+        self.runtime.spawn(async move {
+            match (durable.wait().await, this.upgrade()) {
+                (Ok(()), Some(jobs)) => jobs.handle(NodeEvent::Stored { ticket }),
+                // The machine says nothing that depends on this write; the client turns to a reserve.
+                (Err(error), _) => tracing::error!(code = error.code(), "a job's state could not be kept"),
+                (Ok(()), None) => {}
+            }
+        });
+    }
+
+    fn set_timer(&self, core: &mut Core, ticket: Ticket, at: Millis) {
+        let this = self.this.clone();
+        let wait = std::time::Duration::from_millis(at.saturating_sub(now()));
+        let timer = self.runtime.spawn(async move {
+            tokio::time::sleep(wait).await;
+            if let Some(jobs) = this.upgrade() {
+                jobs.handle(NodeEvent::TimedOut { ticket });
+            }
+        });
+        if let Some(replaced) = core.timers.insert(ticket, timer.abort_handle()) {
+            replaced.abort();
+        }
+    }
+
+    fn run(&self, core: &mut Core, ticket: Ticket, work: Work) {
+        let this = self.this.clone();
+        let client = client_of(&work);
+        let task = move || {
+            let Some(jobs) = this.upgrade() else { return };
+            let outcome = jobs.work(&work);
+            jobs.handle(NodeEvent::Ran { ticket, outcome });
+        };
+        if self.means.pool.run(client, task).is_err() {
+            let outcome = Done::Refuse(Why::Busy);
+            core.machine.handle(now(), NodeEvent::Ran { ticket, outcome });
+        }
+        let (waiting, _) = self.means.pool.load();
+        self.means.metrics.tasks_waiting.set(i64::try_from(waiting).unwrap_or(i64::MAX));
+    }
+
+    /// On a worker. A payload sealed to a rotated key opens with that one.
+    fn work(&self, work: &Work) -> Done {
+        let started = Instant::now();
+        let model = self.means.models.prepared(&work.model());
+        let mut done = Done::Refuse(Why::Malformed);
+        for keys in self.means.keys.job() {
+            done = work.perform(&keys, model.as_deref(), &mut rand::rng());
+            if !matches!(done, Done::Refuse(Why::Malformed)) {
+                break;
+            }
+        }
+        self.means.metrics.ran(started.elapsed());
+        done
+    }
+
+    fn report(&self, core: &mut Core, report: NodeReport) {
+        match report {
+            NodeReport::Take(job) => {
+                core.owed.insert(job);
+                self.means.metrics.job("taken");
+            }
+            NodeReport::Vote(_) => self.means.metrics.job("voted"),
+            NodeReport::Sign(job) => {
+                core.owed.remove(&job);
+                self.means.metrics.job("signed");
+            }
+            NodeReport::Refuse { refusal, .. } => {
+                self.means.metrics.job(refusal.why.code());
+                tracing::info!(code = refusal.why.code(), "a question about a job was refused");
+            }
+            NodeReport::Forget(job) => {
+                core.owed.remove(&job);
+            }
+        }
+    }
+}
+
+impl Core {
+    fn answer(&mut self, to: PublicIdentity, message: Message) {
+        if let Some(waiting) = self.questions.remove(&(to, message.job(), message.exchange())) {
+            // A caller that went away meanwhile asks again when it returns.
+            let _ = waiting.send(message);
+        }
+    }
+}
+
+fn client_of(work: &Work) -> PublicIdentity {
+    match work {
+        Work::Execute(assign) | Work::Operands(assign, _) => assign.header.client,
+        Work::Referee(refer) => refer.header.client,
+    }
+}

@@ -1,0 +1,334 @@
+//! What a node must still know after `kill -9`: one redb file, written by one thread in groups.
+//!
+//! What it must achieve:
+//! 1. *Durable means durable.* [`State::put`] returns after the commit that holds the value was synced.
+//! 2. *Many small writes at once are cheap.* One sync of the disk carries everything that waits: the thread takes
+//!    what has queued while it was syncing and commits it together.
+//! 3. *Order.* Writes of one caller to one key are applied in the order in which they were asked for.
+//! 4. *Bounded.* At most [`QUEUE_MAX`] writes wait; more make the caller wait.
+//!
+//! redb's file is copy-on-write with checksummed roots, so a kill at any instant leaves the last commit.
+
+use std::path::Path;
+use std::sync::{Arc, mpsc};
+use std::thread;
+
+use redb::{Database, ReadableDatabase, TableDefinition};
+use tokio::sync::oneshot;
+
+/// Writes that may wait for the thread.
+pub const QUEUE_MAX: usize = 4096;
+/// Writes that one commit carries at most.
+const GROUP_MAX: usize = 1024;
+/// Bytes that redb may cache.
+const CACHE_BYTES: usize = 64 << 20;
+
+const TABLE: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("state-v1");
+
+/// A key and its value.
+pub type Entry = (Vec<u8>, Vec<u8>);
+
+/// Whose keys: every machine has a space of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Space {
+    /// The node's side of jobs.
+    Jobs,
+    /// The client's side of jobs.
+    Client,
+    /// The witness's memory of the log.
+    Witness,
+}
+
+impl Space {
+    const fn prefix(self) -> u8 {
+        match self {
+            Self::Jobs => 1,
+            Self::Client => 2,
+            Self::Witness => 3,
+        }
+    }
+
+    fn key(self, key: &[u8]) -> Vec<u8> {
+        [&[self.prefix()], key].concat()
+    }
+}
+
+/// Why the state cannot be read or written.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StateError {
+    /// The file cannot be opened, or is not a state.
+    #[error("the node's state cannot be opened")]
+    Open(#[source] Arc<dyn std::error::Error + Send + Sync>),
+    /// Reading or writing failed; the disk is full or broken.
+    #[error("the node's state cannot be read or written")]
+    Disk(#[source] Arc<dyn std::error::Error + Send + Sync>),
+    /// The writing thread has ended after a failed write.
+    #[error("the node's state is closed after a failed write")]
+    Closed,
+}
+
+impl StateError {
+    /// The code of the index of errors.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Open(_) => "E-STO-41",
+            Self::Disk(_) | Self::Closed => "E-STO-42",
+        }
+    }
+
+    fn disk(error: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self::Disk(Arc::new(error))
+    }
+}
+
+struct Write {
+    key: Vec<u8>,
+    value: Option<Vec<u8>>,
+    done: oneshot::Sender<Result<(), StateError>>,
+}
+
+/// A write on its way to the disk.
+#[must_use = "nothing may depend on a write before it is durable"]
+pub struct Durable(oneshot::Receiver<Result<(), StateError>>);
+
+impl Durable {
+    /// Waits until the write is durable.
+    ///
+    /// # Errors
+    /// [`StateError::Disk`] and [`StateError::Closed`].
+    pub async fn wait(self) -> Result<(), StateError> {
+        self.0.await.map_err(|_| StateError::Closed)?
+    }
+}
+
+/// The state of one node. Clones share it.
+#[derive(Clone)]
+pub struct State {
+    database: Arc<Database>,
+    writes: mpsc::SyncSender<Write>,
+}
+
+impl State {
+    /// Opens the file, or makes it.
+    ///
+    /// # Errors
+    /// [`StateError::Open`].
+    pub fn open(path: &Path) -> Result<Self, StateError> {
+        let database = Database::builder().set_cache_size(CACHE_BYTES).create(path);
+        let database = Arc::new(database.map_err(|error| StateError::Open(Arc::new(error)))?);
+        // A table that exists makes every later read simple.
+        commit(&database, std::iter::empty())?;
+        let (writes, queue) = mpsc::sync_channel(QUEUE_MAX);
+        let owner = database.clone();
+        thread::Builder::new()
+            .name("state".to_owned())
+            .spawn(move || write_groups(&owner, &queue))
+            .map_err(|error| StateError::Open(Arc::new(error)))?;
+        Ok(Self { database, writes })
+    }
+
+    /// Queues a write; the receiver answers when it is durable. Writes are applied in the order of these calls. Blocks
+    /// for a moment when [`QUEUE_MAX`] writes wait: the disk is then the bottleneck and nothing else helps.
+    pub fn write(&self, space: Space, key: &[u8], value: Option<Vec<u8>>) -> Durable {
+        let (done, written) = oneshot::channel();
+        let write = Write { key: space.key(key), value, done };
+        // A closed queue drops the write and with it `done`, which the receiver sees.
+        let _ = self.writes.send(write);
+        Durable(written)
+    }
+
+    /// Makes `value` durable under `key`; `None` deletes.
+    ///
+    /// # Errors
+    /// [`StateError::Disk`] and [`StateError::Closed`]; the state is then as before.
+    pub async fn put(&self, space: Space, key: &[u8], value: Option<Vec<u8>>) -> Result<(), StateError> {
+        self.write(space, key, value).wait().await
+    }
+
+    /// The value under `key`.
+    ///
+    /// # Errors
+    /// [`StateError::Disk`].
+    pub fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, StateError> {
+        let read = self.database.begin_read().map_err(StateError::disk)?;
+        let table = read.open_table(TABLE).map_err(StateError::disk)?;
+        let value = table.get(space.key(key).as_slice()).map_err(StateError::disk)?;
+        Ok(value.map(|value| value.value().to_vec()))
+    }
+
+    /// Everything in a space, by ascending key.
+    ///
+    /// # Errors
+    /// [`StateError::Disk`].
+    pub fn all(&self, space: Space) -> Result<Vec<Entry>, StateError> {
+        let read = self.database.begin_read().map_err(StateError::disk)?;
+        let table = read.open_table(TABLE).map_err(StateError::disk)?;
+        let (from, to) = ([space.prefix()], [space.prefix() + 1]);
+        let entries = table.range::<&[u8]>(&from[..]..&to[..]).map_err(StateError::disk)?;
+        entries
+            .map(|entry| {
+                let (key, value) = entry.map_err(StateError::disk)?;
+                Ok((key.value()[1..].to_vec(), value.value().to_vec()))
+            })
+            .collect()
+    }
+}
+
+fn write_groups(database: &Database, queue: &mpsc::Receiver<Write>) {
+    while let Ok(first) = queue.recv() {
+        let mut group = vec![first];
+        while group.len() < GROUP_MAX
+            && let Ok(next) = queue.try_recv()
+        {
+            group.push(next);
+        }
+        let outcome = commit(database, group.iter().map(|write| (&write.key, write.value.as_deref())));
+        let failed = outcome.is_err();
+        for write in group {
+            // Nobody waits any more when the caller was dropped; the value is durable all the same.
+            let _ = write.done.send(outcome.clone());
+        }
+        if failed {
+            // What the disk holds is unknown now: a restart reads it.
+            return;
+        }
+    }
+}
+
+fn commit<'a>(
+    database: &Database,
+    writes: impl Iterator<Item = (&'a Vec<u8>, Option<&'a [u8]>)>,
+) -> Result<(), StateError> {
+    let transaction = database.begin_write().map_err(StateError::disk)?;
+    {
+        let mut table = transaction.open_table(TABLE).map_err(StateError::disk)?;
+        for (key, value) in writes {
+            match value {
+                Some(value) => table.insert(key.as_slice(), value).map(drop),
+                None => table.remove(key.as_slice()).map(drop),
+            }
+            .map_err(StateError::disk)?;
+        }
+    }
+    transaction.commit().map_err(StateError::disk)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_was_put_is_there_after_reopening_and_spaces_do_not_mix() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("state.redb");
+        {
+            let state = State::open(&path).expect("opens");
+            state.put(Space::Jobs, b"a", Some(b"1".to_vec())).await.expect("written");
+            state.put(Space::Jobs, b"b", Some(b"2".to_vec())).await.expect("written");
+            state.put(Space::Witness, b"a", Some(b"3".to_vec())).await.expect("written");
+            state.put(Space::Jobs, b"b", None).await.expect("deleted");
+        }
+        let state = reopen(&path);
+        assert_eq!(state.get(Space::Jobs, b"a").expect("read"), Some(b"1".to_vec()));
+        assert_eq!(state.get(Space::Jobs, b"b").expect("read"), None);
+        assert_eq!(state.all(Space::Jobs).expect("read"), [(b"a".to_vec(), b"1".to_vec())]);
+        assert_eq!(state.all(Space::Witness).expect("read"), [(b"a".to_vec(), b"3".to_vec())]);
+    }
+
+    #[tokio::test]
+    async fn concurrent_puts_are_all_durable_and_the_last_of_a_key_wins() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let state = State::open(&folder.path().join("state.redb")).expect("opens");
+        let puts: Vec<_> = (0u32..500)
+            .map(|i| {
+                let state = state.clone();
+                tokio::spawn(async move { state.put(Space::Jobs, &i.to_be_bytes(), Some(vec![1])).await })
+            })
+            .collect();
+        for put in puts {
+            put.await.expect("no panic").expect("written");
+        }
+        for value in 0..10 {
+            state.put(Space::Jobs, b"last", Some(vec![value])).await.expect("written");
+        }
+        assert_eq!(state.all(Space::Jobs).expect("read").len(), 501);
+        assert_eq!(state.get(Space::Jobs, b"last").expect("read"), Some(vec![9]));
+    }
+
+    const CHILD_PATH: &str = "SEALGRID_TEST_STATE";
+
+    /// Not a test by itself: the process that the next test kills. Puts numbered values, eight callers at a time, and says
+    /// which are durable.
+    #[tokio::test]
+    #[ignore = "run as a child process by the test below"]
+    async fn child_puts_until_killed() {
+        use std::io::Write as _;
+        let path = std::env::var_os(CHILD_PATH).expect("given by the parent");
+        let state = reopen(Path::new(&path));
+        let first = state.all(Space::Jobs).expect("read").len() as u64;
+        for group in 0u64.. {
+            let numbers = (0..8).map(|i| first + group * 8 + i);
+            let puts: Vec<_> = numbers
+                .map(|number| {
+                    let value = vec![number.to_le_bytes()[0]; 100];
+                    (number, state.write(Space::Jobs, &number.to_be_bytes(), Some(value)))
+                })
+                .collect();
+            for (number, put) in puts {
+                put.wait().await.expect("durable");
+                let mut out = std::io::stdout().lock();
+                writeln!(out, "durable {number}").and_then(|()| out.flush()).expect("the parent reads");
+            }
+        }
+    }
+
+    #[test]
+    fn a_killed_process_leaves_everything_that_was_durable_and_nothing_torn() {
+        use std::io::BufRead as _;
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("state.redb");
+        for round in 0..12u64 {
+            let mut child = std::process::Command::new(std::env::current_exe().expect("known"))
+                .args(["--exact", "state::tests::child_puts_until_killed", "--ignored", "--nocapture"])
+                .env(CHILD_PATH, &path)
+                .stdout(std::process::Stdio::piped())
+                .spawn()
+                .expect("starts");
+            let mut lines = std::io::BufReader::new(child.stdout.take().expect("piped")).lines();
+            let mut durable =
+                || lines.by_ref().find_map(|line| line.ok()?.split_once("durable ")?.1.parse::<u64>().ok());
+            let first = durable().expect("the child writes");
+            thread::sleep(std::time::Duration::from_micros(1500 * round * round % 17_000));
+            child.kill().expect("kill -9");
+            child.wait().expect("ended");
+            let last = std::iter::from_fn(&mut durable).last().unwrap_or(first);
+            let all = reopen(&path).all(Space::Jobs).expect("read");
+            assert!(all.len() as u64 > last, "{} values, number {last} was durable", all.len());
+            for (number, (key, value)) in (0u64..).zip(&all) {
+                assert_eq!(*key, number.to_be_bytes());
+                assert_eq!(*value, vec![number.to_le_bytes()[0]; 100]);
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_no_state_has_its_code() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("state.redb");
+        std::fs::write(&path, b"something else entirely, long enough to be looked at").expect("written");
+        assert_eq!(State::open(&path).err().expect("no state").code(), "E-STO-41");
+        assert_eq!(StateError::Closed.code(), "E-STO-42");
+    }
+
+    /// The writing thread lets go of the file a moment after the last handle is dropped.
+    fn reopen(path: &Path) -> State {
+        for _ in 0..100 {
+            if let Ok(state) = State::open(path) {
+                return state;
+            }
+            thread::sleep(std::time::Duration::from_millis(10));
+        }
+        panic!("still locked");
+    }
+}

@@ -1,0 +1,262 @@
+//! A real grid inside the test's process: every node with its own folder, keys, sockets and runtime.
+
+#![allow(dead_code, reason = "each test file uses its own part")]
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use sealgrid_graph::execute::{Batch, Executor};
+use sealgrid_graph::fast::FastExecutor;
+use sealgrid_graph::integer::{Builder, Primitive, Requantise, ValueType};
+use sealgrid_graph::model::{Decision, InputCard, Model, ModelCard, ModelCommitment, OutputCard};
+use sealgrid_graph::tensor::{DType, Data, Shape, Tensor};
+use sealgrid_node::client::{ClientOptions, GridClient, Job, Progress};
+use sealgrid_node::config::NodeConfig;
+use sealgrid_node::directory::Loaded;
+use sealgrid_node::fault::Fault;
+use sealgrid_node::grid::{GridFiles, GridPlan};
+use sealgrid_node::jobs::now;
+use sealgrid_node::node::{Node, NodeOptions};
+use sealgrid_protocol::names::{Protection, Verification};
+use sealgrid_protocol::policy::Policy;
+use sealgrid_seal::identity::{PublicIdentity, SigningIdentity};
+use sealgrid_seal::keyfile::Cost;
+use sealgrid_seal::secret::{Secret, SecretBytes};
+use tokio::runtime::Runtime;
+
+/// The shape of the shipped breast-tumour network: 30 inputs, 16 hidden units, 2 scores; weights from a counter.
+pub fn small_model() -> Model {
+    let shape = |axes: &[usize]| Shape::new(axes).expect("small");
+    let mut counter = 1u32;
+    let mut next = || {
+        counter = counter.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        i8::try_from((counter >> 24) % 127).expect("below 127") - 63
+    };
+    let input = ValueType { dtype: DType::I8, shape: shape(&[30]) };
+    let mut graph = Builder::new(vec![input.clone()]);
+    let mut value = graph.input(0);
+    for (name, rows, columns, low) in [("hidden", 16, 30, 0), ("scores", 2, 16, -128)] {
+        let weights: Vec<i8> = (0..rows * columns).map(|_| next()).collect();
+        let biases: Vec<i32> = (0..rows).map(|_| i32::from(next())).collect();
+        let weight = Tensor::new(shape(&[rows, columns]), Data::I8(weights)).expect("fits");
+        let bias = Tensor::new(shape(&[rows]), Data::I32(biases)).expect("fits");
+        let requantise =
+            Requantise { multipliers: vec![1], shifts: vec![9], low, high: 127, output: DType::I8 };
+        let (weight, bias) = (graph.parameter(weight), graph.parameter(bias));
+        let linear = Primitive::Linear { weight, bias, requantise };
+        value = graph.push(name, linear, &[value]).expect("valid");
+    }
+    let output = graph.value_type(value).clone();
+    let graph = graph.finish(vec![value]).expect("valid");
+    let card = ModelCard {
+        version: 1,
+        name: "small".into(),
+        release: "1".into(),
+        summary: String::new(),
+        inputs: vec![InputCard {
+            name: "x".into(),
+            value_type: input,
+            columns: Vec::new(),
+            offsets: vec![0.0],
+            scales: vec![1.0],
+        }],
+        outputs: vec![OutputCard {
+            name: "y".into(),
+            value_type: output,
+            scales: vec![1.0],
+            labels: Vec::new(),
+            decision: Decision::Largest,
+        }],
+        accuracy: None,
+    };
+    Model::new(card, graph, &mut rand::rng()).expect("a valid model")
+}
+
+/// Records that a small counter makes.
+pub fn records(count: usize) -> Vec<Batch> {
+    let elements: Vec<i8> =
+        (0..count * 30).map(|i| i8::try_from(i * 7 % 251 % 127).expect("below 127")).collect();
+    vec![Batch::new(count, Shape::new(&[30]).expect("small"), Data::I8(elements)).expect("fits")]
+}
+
+/// What an honest run yields.
+pub fn expected(model: &Model, inputs: &[Batch]) -> Vec<Batch> {
+    let reference = sealgrid_graph::reference::Reference;
+    reference.prepare(model.graph().clone()).expect("prepares").run(inputs, &mut ()).expect("runs")
+}
+
+pub fn person(byte: u8) -> SigningIdentity {
+    SigningIdentity::from_seed(&Secret::new([byte; 32]))
+}
+
+pub fn authority() -> SigningIdentity {
+    person(200)
+}
+
+pub fn passphrase() -> SecretBytes {
+    SecretBytes::new(b"of a test".to_vec())
+}
+
+/// A node with a runtime of its own, so that it can end like a process.
+pub struct RunningNode {
+    pub identity: PublicIdentity,
+    pub node: Arc<Node>,
+    runtime: Arc<Mutex<Option<Runtime>>>,
+}
+
+impl RunningNode {
+    pub fn start(config: NodeConfig, executor: Arc<dyn Executor>) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let slot = Arc::new(Mutex::new(None::<Runtime>));
+        let crashing = slot.clone();
+        let options = NodeOptions {
+            cost: Cost::LEAST,
+            executor,
+            crash: Arc::new(move || end(&crashing)),
+            ..NodeOptions::new(passphrase())
+        };
+        let (say, heard) = std::sync::mpsc::sync_channel(1);
+        runtime.spawn(async move {
+            let _ = say.send(Box::pin(Node::start(config, options)).await);
+        });
+        let node = heard.recv().expect("the future ends").expect("starts");
+        *slot.lock().expect("not poisoned") = Some(runtime);
+        Self { identity: node.identity(), node: Arc::new(node), runtime: slot }
+    }
+
+    /// Runs a future on the node's own runtime.
+    pub fn on<T: Send + 'static>(&self, future: impl Future<Output = T> + Send + 'static) -> T {
+        let handle = self.runtime.lock().expect("not poisoned").as_ref().expect("running").handle().clone();
+        let (say, heard) = std::sync::mpsc::sync_channel(1);
+        handle.spawn(async move {
+            let _ = say.send(future.await);
+        });
+        heard.recv().expect("the future ends")
+    }
+
+    /// Ends the node as a crash would: nothing is said to anybody. Waits until its folder is free.
+    pub fn crash(self) {
+        drop(self);
+    }
+}
+
+impl Drop for RunningNode {
+    fn drop(&mut self) {
+        end(&self.runtime);
+    }
+}
+
+fn end(runtime: &Mutex<Option<Runtime>>) {
+    if let Some(runtime) = runtime.lock().expect("not poisoned").take() {
+        runtime.shutdown_background();
+    }
+}
+
+pub struct Grid {
+    pub folder: tempfile::TempDir,
+    pub files: GridFiles,
+    pub nodes: Vec<RunningNode>,
+    pub model: Arc<Model>,
+}
+
+impl Grid {
+    pub fn start(nodes: usize, faults: &[(usize, Fault)]) -> Self {
+        let executor: Arc<dyn Executor> = Arc::new(FastExecutor::default());
+        Self::start_with(nodes, faults, &executor)
+    }
+
+    pub fn start_with(nodes: usize, faults: &[(usize, Fault)], executor: &Arc<dyn Executor>) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let model = small_model();
+        let path = folder.path().join("small.sgm");
+        std::fs::write(&path, model.to_bytes()).expect("written");
+        let plan = GridPlan {
+            nodes,
+            witnesses: 2.min(nodes - 1),
+            models: vec![path],
+            faults: faults.to_vec(),
+            cost: Cost::LEAST,
+            ..GridPlan::default()
+        };
+        let at = folder.path().join("grid");
+        let files = plan.lay_out(&at, &authority(), &passphrase(), now()).expect("laid out");
+        let start = |config: &PathBuf| RunningNode::start(load(config), executor.clone());
+        let nodes = files.configs.iter().map(start).collect();
+        Self { folder, files, nodes, model: Arc::new(model) }
+    }
+
+    pub fn commitment(&self) -> ModelCommitment {
+        self.model.commitment()
+    }
+
+    pub async fn client(&self, byte: u8) -> GridClient {
+        let loaded = Loaded::from_file(&self.files.directory, &self.files.authority).expect("verifies");
+        GridClient::open(person(byte), loaded, ClientOptions::default()).await.expect("opens")
+    }
+
+    pub fn job(&self, verification: Verification, records_count: usize) -> Job {
+        let policy = policy(verification);
+        Job {
+            model: self.commitment(),
+            inputs: records(records_count),
+            protection: Protection::Sealed,
+            verification,
+            policy,
+            graph: None,
+            log: true,
+        }
+    }
+}
+
+pub fn load(config: &Path) -> NodeConfig {
+    NodeConfig::load(config).expect("a valid configuration")
+}
+
+/// Short deadlines, two witnesses.
+pub fn policy(verification: Verification) -> Policy {
+    let mut policy = Policy { verification, witnesses_min: 2, ..Policy::default() };
+    policy.limits.deadline_ms = 6_000;
+    policy
+}
+
+pub fn quiet() -> impl FnMut(Progress) + Send {
+    |_| {}
+}
+
+/// An executor that takes its time.
+pub struct Patient(pub Duration);
+
+impl Executor for Patient {
+    fn name(&self) -> &'static str {
+        "patient"
+    }
+
+    fn prepare(
+        &self,
+        graph: Arc<sealgrid_graph::integer::Graph>,
+    ) -> Result<Box<dyn sealgrid_graph::execute::Prepared>, sealgrid_graph::execute::ExecuteError> {
+        Ok(Box::new(PatientRun(self.0, FastExecutor::default().prepare(graph)?)))
+    }
+}
+
+struct PatientRun(Duration, Box<dyn sealgrid_graph::execute::Prepared>);
+
+impl sealgrid_graph::execute::Prepared for PatientRun {
+    fn graph(&self) -> &Arc<sealgrid_graph::integer::Graph> {
+        self.1.graph()
+    }
+
+    fn run(
+        &self,
+        inputs: &[Batch],
+        observer: &mut dyn sealgrid_graph::execute::Observer,
+    ) -> Result<Vec<Batch>, sealgrid_graph::execute::ExecuteError> {
+        std::thread::sleep(self.0);
+        self.1.run(inputs, observer)
+    }
+}
