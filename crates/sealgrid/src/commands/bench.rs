@@ -1,0 +1,135 @@
+//! `sealgrid bench`: what sealing and the shipped models cost on this machine, each beside its lower bound.
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use sealgrid_graph::cost;
+use sealgrid_seal::aead::Aes256Gcm;
+use sealgrid_seal::digest::labels;
+use sealgrid_seal::envelope::{JobKeyPair, seal};
+use sealgrid_seal::identity::SigningIdentity;
+use sealgrid_seal::secret::Secret;
+
+use crate::asking;
+use crate::failure::Failure;
+use crate::output::{Output, Report, duration, table};
+use crate::{engines, shipped};
+
+/// Measure this machine: sealing, signing, and the shipped models.
+#[derive(Debug, clap::Args)]
+pub struct Bench {
+    /// What to measure.
+    #[arg(value_enum, default_value_t = Name::All)]
+    name: Name,
+}
+
+/// What can be measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Name {
+    /// Everything.
+    All,
+    /// Envelopes, bulk encryption, signatures.
+    Seal,
+    /// The shipped models, one record and thirty-two at a time.
+    Models,
+}
+
+/// One measurement.
+struct Line {
+    what: String,
+    least: Duration,
+    beside: String,
+}
+
+/// How long one thing is measured.
+const SAMPLE: Duration = Duration::from_millis(300);
+
+impl Bench {
+    /// The measurements as a table; least of many, because a machine only ever adds time.
+    pub fn run(self, output: Output) -> Result<Report, Failure> {
+        let mut lines = Vec::new();
+        if self.name != Name::Models {
+            output.say("measuring seals");
+            seals(&mut lines)?;
+        }
+        if self.name != Name::Seal {
+            for model in shipped::MODELS {
+                output.say(format!("measuring {}", model.name));
+                self::model(model, &mut lines)?;
+            }
+        }
+        let mut out = table(["what", "least", "beside"]);
+        for line in &lines {
+            out.add_row([line.what.clone(), duration(line.least), line.beside.clone()]);
+        }
+        let json = lines.iter().map(|line| {
+            let ns = u64::try_from(line.least.as_nanos()).unwrap_or(u64::MAX);
+            serde_json::json!({ "what": line.what, "least_ns": ns, "beside": line.beside })
+        });
+        let json =
+            serde_json::json!({ "kernels": engines::kernels(), "measurements": json.collect::<Vec<_>>() });
+        Ok(Report::new(out.to_string(), json))
+    }
+}
+
+fn seals(lines: &mut Vec<Line>) -> Result<(), Failure> {
+    let failed =
+        |error: sealgrid_seal::envelope::EnvelopeError| Failure::new(error.code(), error.to_string());
+    let mut rng = crate::entropy();
+    let pair = JobKeyPair::generate(&mut rng);
+    let (sealed, _) = seal(&mut rng, pair.public(), labels::JOB_INPUT, b"", &[7; 64]).map_err(failed)?;
+    let least = least(|| black_box(seal(&mut rng, pair.public(), labels::JOB_INPUT, b"", &[7; 64])));
+    lines.push(Line { what: "X-Wing seal, 64 bytes".into(), least, beside: "one a node and job".into() });
+    let least = self::least(|| black_box(pair.open(labels::JOB_INPUT, b"", &sealed)));
+    lines.push(Line { what: "X-Wing open, 64 bytes".into(), least, beside: "one a job".into() });
+
+    let plain = vec![7u8; 1 << 20];
+    let mut cipher = vec![0u8; plain.len() + 16];
+    // One key for each call, as the envelope has it: no nonce is used twice.
+    let bulk = self::least(|| {
+        let key = Aes256Gcm::new(&Secret::random(&mut crate::entropy()));
+        key.danger_seal([0; 12], b"", &plain, &mut cipher);
+    });
+    let copy = self::least(|| cipher[..plain.len()].copy_from_slice(black_box(&plain)));
+    let gigabytes = plain.len() as f64 / bulk.as_secs_f64() / 1e9;
+    let beside = format!("{gigabytes:.1} GB/s; copying the bytes takes {}", duration(copy));
+    lines.push(Line { what: "AES-256-GCM, 1 MiB".into(), least: bulk, beside });
+
+    let signer = SigningIdentity::generate(&mut crate::entropy());
+    let signature = signer.sign(labels::POLICY, &[7; 256]);
+    let least = self::least(|| black_box(signer.sign(labels::POLICY, &[7; 256])));
+    lines.push(Line { what: "Ed25519 sign".into(), least, beside: "one a vote, one a receipt".into() });
+    let least = self::least(|| black_box(signer.public().verify(labels::POLICY, &[7; 256], &signature)));
+    lines.push(Line { what: "Ed25519 verify".into(), least, beside: "one a vote, one a receipt".into() });
+    Ok(())
+}
+
+fn model(model: &shipped::Shipped, lines: &mut Vec<Line>) -> Result<(), Failure> {
+    let failed = |error: sealgrid_graph::execute::ExecuteError| Failure::new(error.code(), error.to_string());
+    let imported = model.import()?;
+    let prepared = engines::executor().prepare(imported.graph().clone()).map_err(failed)?;
+    let mut records = model.test()?;
+    let count = cost::count(imported.graph());
+    for batch in [32, 1] {
+        records.rows.truncate(batch);
+        let (inputs, _) = asking::encode(&records, &imported.public())?;
+        prepared.run(&inputs, &mut ()).map_err(failed)?;
+        let least = least(|| black_box(prepared.run(&inputs, &mut ())));
+        let rate = count.multiply_adds as f64 * batch as f64 / least.as_secs_f64() / 1e9;
+        let beside = format!("{rate:.1} billion multiply-adds a second");
+        lines.push(Line { what: format!("{}, {batch} records", model.name), least, beside });
+    }
+    Ok(())
+}
+
+/// The least time of one call.
+fn least<T>(mut call: impl FnMut() -> T) -> Duration {
+    let started = Instant::now();
+    let mut least = Duration::MAX;
+    while started.elapsed() < SAMPLE {
+        let called = Instant::now();
+        black_box(call());
+        least = least.min(called.elapsed());
+    }
+    least
+}

@@ -1,0 +1,101 @@
+//! `sealgrid model`: import, inspect, list.
+
+mod describe;
+mod import;
+
+use std::path::{Path, PathBuf};
+
+use sealgrid_graph::model::Model;
+
+use crate::failure::{Failure, unreadable};
+use crate::home::Home;
+use crate::output::{Output, Report, table};
+
+pub use describe::describe;
+pub use import::{Source, import};
+
+/// Import, inspect, list models.
+#[derive(Debug, clap::Subcommand)]
+pub enum ModelCommand {
+    /// Import an ONNX model.
+    Import(import::Import),
+    /// Show what a model file holds and what it would cost to run.
+    Inspect(Inspect),
+    /// List the models of this home.
+    List,
+}
+
+impl ModelCommand {
+    /// Carries out the command.
+    pub fn run(self, home: &Home, output: Output) -> Result<Report, Failure> {
+        match self {
+            Self::Import(command) => command.run(home, output),
+            Self::Inspect(command) => command.run(home),
+            Self::List => list(&home.models()),
+        }
+    }
+}
+
+/// Show what a model file holds and what it would cost to run.
+#[derive(Debug, clap::Args)]
+pub struct Inspect {
+    /// Model file, or the name of an imported model.
+    model: PathBuf,
+}
+
+impl Inspect {
+    fn run(self, home: &Home) -> Result<Report, Failure> {
+        let model = load(&self.model, home)?;
+        let (text, json) = describe(&model);
+        Ok(Report::new(text, json))
+    }
+}
+
+/// Reads a model file, or the imported model of that name.
+pub fn load(path: &Path, home: &Home) -> Result<Model, Failure> {
+    let named = home.models().join(format!("{}.sgm", path.display()));
+    let path = if !path.exists() && named.exists() { &named } else { path };
+    let bytes = std::fs::read(path).map_err(|error| unreadable(path, &error))?;
+    Model::from_bytes(&bytes).map_err(|error| {
+        Failure::new(error.code(), format!("{} is not a model of this program", path.display()))
+            .why(error)
+            .hint("sealgrid model import MODEL.onnx --calibrate DATA.csv -o MODEL.sgm")
+    })
+}
+
+fn list(dir: &Path) -> Result<Report, Failure> {
+    let mut rows = Vec::new();
+    if dir.exists() {
+        for entry in std::fs::read_dir(dir).map_err(|error| unreadable(dir, &error))? {
+            let path = entry.map_err(|error| unreadable(dir, &error))?.path();
+            if path.extension().is_some_and(|extension| extension == "sgm") {
+                rows.push(listed(&path)?);
+            }
+        }
+    }
+    rows.sort_by(|a, b| a["file"].to_string().cmp(&b["file"].to_string()));
+    let mut out = table(["model", "commitment", "file"]);
+    for row in &rows {
+        let cell = |key: &str| row[key].as_str().unwrap_or_default().to_owned();
+        out.add_row([cell("name"), cell("commitment"), cell("file")]);
+    }
+    let text = if rows.is_empty() {
+        format!("no model in {}; try: sealgrid model import MODEL.onnx --calibrate DATA.csv", dir.display())
+    } else {
+        out.to_string()
+    };
+    Ok(Report::new(text, serde_json::json!({ "models": rows })))
+}
+
+/// A broken file is listed with its code, so that it can be found and removed.
+fn listed(path: &Path) -> Result<serde_json::Value, Failure> {
+    let bytes = std::fs::read(path).map_err(|error| unreadable(path, &error))?;
+    Ok(match Model::from_bytes(&bytes) {
+        Ok(model) => serde_json::json!({
+            "name": model.card().name, "commitment": model.commitment().to_string(), "file": path.display().to_string(),
+        }),
+        Err(error) => serde_json::json!({
+            "name": format!("unreadable ({})", error.code()), "commitment": "", "file": path.display().to_string(),
+        }),
+    })
+}

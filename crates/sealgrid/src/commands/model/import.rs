@@ -1,0 +1,240 @@
+//! `sealgrid model import`: ONNX in, a model of this program out, with its verdict.
+
+use std::path::{Path, PathBuf};
+
+use sealgrid_graph::float::Tensor;
+use sealgrid_graph::model::Model;
+use sealgrid_graph::onnx::{self, Imported};
+use sealgrid_graph::quantise::{self, Names};
+
+use super::describe;
+use crate::data::Records;
+use crate::engines;
+use crate::failure::{Failure, unreadable, unwritable};
+use crate::home::Home;
+use crate::output::{Output, Report};
+
+/// Import an ONNX model: quantise it on your data, measure it, and say what each mode would cost.
+#[derive(Debug, clap::Args)]
+pub struct Import {
+    /// ONNX file, opset 13 to 21.
+    file: PathBuf,
+    /// Records that show the ranges of the inputs; a sample of the training data, at least some dozens.
+    #[arg(long, value_name = "DATA")]
+    calibrate: PathBuf,
+    /// Labelled records to measure accuracy on [default: the calibration records, when they are labelled].
+    #[arg(long, value_name = "DATA")]
+    test: Option<PathBuf>,
+    /// Column of the labels: positions of classes.
+    #[arg(long, value_name = "COLUMN", default_value = "label")]
+    label: String,
+    /// Names of the classes, in order, where the model does not state them.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    classes: Vec<String>,
+    /// Name on the model's card [default: the file's].
+    #[arg(long)]
+    name: Option<String>,
+    /// Your version of it.
+    #[arg(long, default_value = "1")]
+    release: String,
+    /// What it does, in a sentence.
+    #[arg(long, default_value = "")]
+    summary: String,
+    /// Where the model goes [default: the home's models].
+    #[arg(short, long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+/// What a model is imported from.
+pub struct Source<'a> {
+    /// ONNX bytes.
+    pub onnx: &'a [u8],
+    /// Records that show the ranges.
+    pub calibration: &'a Records,
+    /// Labelled records and what to call them.
+    pub test: Option<(&'a Records, &'a str)>,
+    /// Column of the labels.
+    pub label: &'a str,
+    /// Names of the classes, where the model does not state them.
+    pub classes: &'a [String],
+    /// Name, release, summary.
+    pub card: [&'a str; 3],
+}
+
+impl Import {
+    /// Imports, measures, writes.
+    pub fn run(self, home: &Home, output: Output) -> Result<Report, Failure> {
+        let onnx = std::fs::read(&self.file).map_err(|error| unreadable(&self.file, &error))?;
+        let calibration = Records::read(&self.calibrate, None)?;
+        let test = self.test.as_deref().map(|path| Records::read(path, None)).transpose()?;
+        let stem = self.file.file_stem().and_then(|stem| stem.to_str()).unwrap_or("model");
+        let name = self.name.as_deref().unwrap_or(stem);
+        let data_name = |path: &Path| {
+            path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+        };
+        let tested = match (&test, &self.test) {
+            (Some(records), Some(path)) => Some((records, data_name(path))),
+            _ if calibration.column(&self.label).is_some() => {
+                Some((&calibration, data_name(&self.calibrate)))
+            }
+            _ => None,
+        };
+        output.say("observing ranges, quantising, proving that no sum can overflow");
+        let model = import(&Source {
+            onnx: &onnx,
+            calibration: &calibration,
+            test: tested.as_ref().map(|(records, name)| (*records, name.as_str())),
+            label: &self.label,
+            classes: &self.classes,
+            card: [name, &self.release, &self.summary],
+        })?;
+        let out = self.out.unwrap_or_else(|| home.models().join(format!("{name}.sgm")));
+        if let Some(folder) = out.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            std::fs::create_dir_all(folder).map_err(|error| unwritable(folder, &error))?;
+        }
+        std::fs::write(&out, model.to_bytes()).map_err(|error| unwritable(&out, &error))?;
+        let (text, mut json) = describe(&model);
+        json["file"] = out.display().to_string().into();
+        Ok(Report::new(
+            format!(
+                "{text}\nwritten to {} (weights in clear: keep it where you keep secrets)",
+                out.display()
+            ),
+            json,
+        ))
+    }
+}
+
+/// Imports a model from bytes and records.
+pub fn import(source: &Source<'_>) -> Result<Model, Failure> {
+    let imported = onnx::import(source.onnx).map_err(|problems| {
+        Failure::new(problems.code(), "the model cannot be imported")
+            .why(problems)
+            .hint("replace the operators that are named; supported ones: docs/reference/onnx.md")
+    })?;
+    let [shape] = imported.graph.inputs() else {
+        return Err(Failure::new(
+            "E-DAT-06",
+            format!("the model takes {} inputs", imported.graph.inputs().len()),
+        )
+        .why("calibration records of a table give one"));
+    };
+    let (calibration, columns) = features(source.calibration, source.label, shape.count())?;
+    let tensors = |rows: Vec<Vec<f64>>| -> Vec<Vec<Tensor>> {
+        let tensor = |row: Vec<f64>| {
+            #[expect(clippy::cast_possible_truncation, reason = "models compute in 32-bit floats")]
+            let elements = row.into_iter().map(|x| x as f32).collect();
+            Tensor::new(shape.clone(), elements).expect("the number of columns was checked")
+        };
+        rows.into_iter().map(|row| vec![tensor(row)]).collect()
+    };
+    let executor = engines::executor();
+    let refused = |error: quantise::QuantiseError| {
+        Failure::new(error.code(), "the model cannot be made integer")
+            .why(error)
+            .hint("check that the calibration data is in the unit that the model was trained on")
+    };
+    let quantised =
+        quantise::quantise(&imported.graph, &tensors(calibration), executor.as_ref()).map_err(refused)?;
+    let accuracy = match source.test {
+        None => None,
+        Some((records, name)) => {
+            let labels = labels(records, source.label)?;
+            let (rows, _) = features(records, source.label, shape.count())?;
+            let output = scored_output(&imported);
+            let measured = quantise::measure(
+                &imported.graph,
+                &quantised,
+                executor.as_ref(),
+                (output, name),
+                &tensors(rows),
+                &labels,
+            );
+            Some(measured.map_err(refused)?)
+        }
+    };
+    let names = Names {
+        name: source.card[0].to_owned(),
+        release: source.card[1].to_owned(),
+        summary: source.card[2].to_owned(),
+        inputs: vec![(imported.inputs[0].clone(), columns)],
+        outputs: outputs(&imported, source.classes),
+    };
+    Model::new(quantised.card(&names, accuracy), quantised.graph.as_ref().clone(), &mut crate::entropy())
+        .map_err(|error| Failure::new(error.code(), "the model cannot be stored").why(error))
+}
+
+/// The feature columns of a table: all but the labels, and their names.
+fn features(records: &Records, label: &str, wanted: usize) -> Result<(Vec<Vec<f64>>, Vec<String>), Failure> {
+    let columns: Option<Vec<String>> = records
+        .columns
+        .as_ref()
+        .map(|columns| columns.iter().filter(|column| *column != label).cloned().collect());
+    let rows = match &columns {
+        Some(columns) => records.select(columns)?.0,
+        None => records.rows.clone(),
+    };
+    let found = rows.first().map_or(0, Vec::len);
+    if found != wanted {
+        return Err(Failure::new("E-DAT-04", format!("{found} columns where the model takes {wanted}"))
+            .why(format!("the column `{label}` counts as the label"))
+            .hint("name the label's column with --label, and leave out all others"));
+    }
+    Ok((rows, columns.unwrap_or_default()))
+}
+
+fn labels(records: &Records, label: &str) -> Result<Vec<usize>, Failure> {
+    let column = records.column(label).ok_or_else(|| {
+        Failure::new("E-DAT-04", format!("missing column: {label}"))
+            .why("accuracy needs labels")
+            .hint("--label COLUMN")
+    })?;
+    column
+        .iter()
+        .enumerate()
+        .map(|(row, &value)| {
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "checked to be a small whole number"
+            )]
+            let position = value as usize;
+            if (0.0..65_536.0).contains(&value) && value.fract() == 0.0 {
+                Ok(position)
+            } else {
+                Err(Failure::new(
+                    "E-DAT-02",
+                    format!("row {} column {label}: not the position of a class", row + 2),
+                ))
+            }
+        })
+        .collect()
+}
+
+/// The output that decides: the first with several elements, else the first.
+fn scored_output(imported: &Imported) -> usize {
+    let outputs = imported.graph.outputs();
+    outputs.iter().position(|id| imported.graph.shape(*id).count() > 1).unwrap_or(0)
+}
+
+/// For each output its name and the names of its classes.
+fn outputs(imported: &Imported, classes: &[String]) -> Vec<(String, Vec<String>)> {
+    let stated = imported.labels.clone().unwrap_or_else(|| classes.to_vec());
+    let ids = imported.graph.outputs();
+    imported
+        .outputs
+        .iter()
+        .zip(ids)
+        .map(|(output, id)| {
+            let count = imported.graph.shape(*id).count();
+            let labels = match &output.labels {
+                Some(_) if !classes.is_empty() => classes.to_vec(),
+                Some(labels) => labels.clone(),
+                None if count == stated.len() && !classes.is_empty() => classes.to_vec(),
+                None if count == stated.len() => stated.clone(),
+                None => Vec::new(),
+            };
+            (output.name.clone(), labels)
+        })
+        .collect()
+}

@@ -1,0 +1,81 @@
+//! `sealgrid verify`: receipt, evidence, trust roots and time in; a verdict out. No network.
+
+use std::path::PathBuf;
+
+use sealgrid_protocol::receipt::Opening;
+use sealgrid_verify::{Disclosure, verify};
+
+use crate::failure::{Failure, unreadable};
+use crate::home::Home;
+use crate::output::Report;
+use crate::roots;
+
+/// Check receipts offline: what holds, what was assumed, what is not shown, what is not hidden.
+#[derive(Debug, clap::Args)]
+pub struct Verify {
+    /// Receipt files.
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Folder of the trust roots [default: the home's].
+    #[arg(long, value_name = "DIR")]
+    roots: Option<PathBuf>,
+    /// Judge as of this time: RFC 3339, such as 2026-11-21T12:00:00Z, or milliseconds since 1970 [default: now].
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    at: Option<u64>,
+    /// The owner's opening of a single receipt: also checks what only the owner can show.
+    #[arg(long, value_name = "FILE")]
+    opening: Option<PathBuf>,
+}
+
+impl Verify {
+    /// The verdict on every file; exit 4 when one is rejected.
+    pub fn run(self, home: &Home) -> Result<Report, Failure> {
+        if self.opening.is_some() && self.files.len() > 1 {
+            return Err(Failure::new("E-USE-02", "an opening belongs to one receipt")
+                .hint("verify the files one by one"));
+        }
+        let roots = roots::read(&self.roots.unwrap_or_else(|| home.roots()))?;
+        let opening = self.opening.map(read_opening).transpose()?;
+        let disclosed = opening.as_ref().map(|opening| Disclosure { opening, inputs: None, outputs: None });
+        let at = self.at.unwrap_or_else(crate::now);
+        let (mut text, mut verdicts, mut exit) = (String::new(), Vec::new(), 0);
+        for path in &self.files {
+            let file = std::fs::read(path).map_err(|error| unreadable(path, &error))?;
+            let verdict = verify(&file, &roots, at, disclosed.as_ref());
+            text.push_str(&format!("{}: {}\n", path.display(), verdict.text()));
+            let mut json = verdict.json();
+            json["file"] = path.display().to_string().into();
+            verdicts.push(json);
+            exit = exit.max(verdict.exit_status());
+        }
+        Ok(Report::new(text, serde_json::json!({ "verdicts": verdicts })).exit(exit))
+    }
+}
+
+fn read_opening(path: PathBuf) -> Result<Opening, Failure> {
+    let bytes = std::fs::read(&path).map_err(|error| unreadable(&path, &error))?;
+    Opening::decode(&bytes).map_err(|error| {
+        Failure::new(error.code(), format!("{} is not an opening", path.display())).why(error)
+    })
+}
+
+fn parse_time(text: &str) -> Result<u64, String> {
+    if let Ok(milliseconds) = text.parse::<u64>() {
+        return Ok(milliseconds);
+    }
+    let time = humantime::parse_rfc3339(text).map_err(|error| error.to_string())?;
+    let since = time.duration_since(std::time::UNIX_EPOCH).map_err(|_| "before 1970".to_owned())?;
+    u64::try_from(since.as_millis()).map_err(|_| "too far in the future".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_in_two_spellings() {
+        assert_eq!(parse_time("1760000000000"), Ok(1_760_000_000_000));
+        assert_eq!(parse_time("1970-01-01T00:00:01Z"), Ok(1_000));
+        assert!(parse_time("tomorrow").is_err());
+    }
+}

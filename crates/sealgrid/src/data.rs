@@ -1,0 +1,450 @@
+//! Records in and results out: CSV with a header, NumPy `.npy`, JSON.
+//!
+//! A file becomes a [`Records`]: named columns of finite numbers. What is wrong with a file is said with
+//! its row and column, and nothing is sent anywhere before the whole file is read.
+
+use std::io::Read as _;
+use std::path::Path;
+
+use crate::failure::{Failure, unreadable, unwritable};
+
+/// Largest data file that is read: 1 GiB.
+const BYTES_MAX: u64 = 1 << 30;
+/// Most columns of a record.
+const COLUMNS_MAX: usize = 1 << 16;
+
+/// Named columns, one row a record, every element finite.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Records {
+    /// Column names; `None` where the format has none (`.npy`).
+    pub columns: Option<Vec<String>>,
+    /// Rows of equal length.
+    pub rows: Vec<Vec<f64>>,
+    /// Values of the column that identifies records, when one was named; never sent to a node.
+    pub ids: Option<Vec<String>>,
+}
+
+impl Records {
+    /// Reads a data file; the format follows the extension. `id_column` is kept apart as text.
+    pub fn read(path: &Path, id_column: Option<&str>) -> Result<Self, Failure> {
+        let bytes = read_bounded(path)?;
+        let records = match extension(path) {
+            "csv" => from_csv(&bytes, id_column),
+            "npy" => from_npy(&bytes),
+            "json" => from_json(&bytes, id_column),
+            other => Err(Failure::new("E-DAT-01", format!("data format `{other}` is not known"))
+                .why("known are .csv (with a header), .npy and .json")),
+        }
+        .map_err(|failure| failure.context(path))?;
+        if records.rows.is_empty() {
+            return Err(Failure::new("E-DAT-03", "the file holds no record").context(path));
+        }
+        Ok(records)
+    }
+
+    /// Reads the bytes of a CSV file with a header.
+    pub fn from_csv(bytes: &[u8]) -> Result<Self, Failure> {
+        from_csv(bytes, None)
+    }
+
+    /// The columns that a model asks for, in its order, and the names of the columns left out.
+    ///
+    /// A file without column names is taken by position and must have exactly as many columns.
+    pub fn select(&self, wanted: &[String]) -> Result<(Vec<Vec<f64>>, Vec<String>), Failure> {
+        let Some(columns) = &self.columns else {
+            let found = self.rows.first().map_or(0, Vec::len);
+            if found != wanted.len() {
+                return Err(Failure::new(
+                    "E-DAT-04",
+                    format!("{found} columns where the model takes {}", wanted.len()),
+                ));
+            }
+            return Ok((self.rows.clone(), Vec::new()));
+        };
+        let positions: Vec<Option<usize>> =
+            wanted.iter().map(|name| columns.iter().position(|column| column == name)).collect();
+        let missing: Vec<&str> = wanted
+            .iter()
+            .zip(&positions)
+            .filter(|(_, position)| position.is_none())
+            .map(|(name, _)| name.as_str())
+            .collect();
+        if !missing.is_empty() {
+            return Err(Failure::new("E-DAT-04", format!("missing columns: {}", shortened(&missing)))
+                .why(format!("the model takes {} columns by name", wanted.len()))
+                .hint("sealgrid model inspect MODEL.sgm"));
+        }
+        let positions: Vec<usize> = positions.into_iter().flatten().collect();
+        let rows = self.rows.iter().map(|row| positions.iter().map(|&at| row[at]).collect()).collect();
+        let unused = columns.iter().filter(|column| !wanted.contains(column)).cloned().collect();
+        Ok((rows, unused))
+    }
+
+    /// One column by name.
+    pub fn column(&self, name: &str) -> Option<Vec<f64>> {
+        let at = self.columns.as_ref()?.iter().position(|column| column == name)?;
+        Some(self.rows.iter().map(|row| row[at]).collect())
+    }
+}
+
+/// A cell of a result: a number, or a text such as a class label.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Cell {
+    /// A number.
+    Number(f64),
+    /// A text.
+    Text(String),
+}
+
+/// Results with named columns.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Results {
+    /// Column names.
+    pub columns: Vec<String>,
+    /// Rows of equal length.
+    pub rows: Vec<Vec<Cell>>,
+}
+
+impl Results {
+    /// Writes the results; the format follows the extension. `.npy` holds the numeric columns.
+    pub fn write(&self, path: &Path) -> Result<(), Failure> {
+        let bytes = match extension(path) {
+            "csv" => self.to_csv()?,
+            "json" => format!("{:#}\n", self.to_json()).into_bytes(),
+            "npy" => self.to_npy()?,
+            other => {
+                return Err(Failure::new("E-DAT-01", format!("data format `{other}` is not known"))
+                    .why("known are .csv, .npy and .json"));
+            }
+        };
+        std::fs::write(path, bytes).map_err(|error| unwritable(path, &error))
+    }
+
+    /// An array of objects, one a record.
+    pub fn to_json(&self) -> serde_json::Value {
+        let object = |row: &Vec<Cell>| {
+            self.columns
+                .iter()
+                .cloned()
+                .zip(row.iter().map(Cell::json))
+                .collect::<serde_json::Map<_, _>>()
+                .into()
+        };
+        serde_json::Value::Array(self.rows.iter().map(object).collect())
+    }
+
+    fn to_csv(&self) -> Result<Vec<u8>, Failure> {
+        let mut writer = csv::Writer::from_writer(Vec::new());
+        let failed = |error: csv::Error| Failure::new("E-STO-01", "cannot write the results").why(error);
+        writer.write_record(&self.columns).map_err(failed)?;
+        for row in &self.rows {
+            writer.write_record(row.iter().map(Cell::text)).map_err(failed)?;
+        }
+        writer.into_inner().map_err(|error| Failure::new("E-STO-01", "cannot write the results").why(error))
+    }
+
+    fn to_npy(&self) -> Result<Vec<u8>, Failure> {
+        use npyz::WriterBuilder as _;
+        let failed = |error: std::io::Error| Failure::new("E-STO-01", "cannot write the results").why(error);
+        let numeric: Vec<usize> = (0..self.columns.len())
+            .filter(|&at| self.rows.iter().all(|row| matches!(row[at], Cell::Number(_))))
+            .collect();
+        let mut bytes = Vec::new();
+        let mut writer = npyz::WriteOptions::new()
+            .default_dtype()
+            .shape(&[self.rows.len() as u64, numeric.len() as u64])
+            .writer(&mut bytes)
+            .begin_nd()
+            .map_err(failed)?;
+        for row in &self.rows {
+            for &at in &numeric {
+                if let Cell::Number(number) = row[at] {
+                    writer.push(&number).map_err(failed)?;
+                }
+            }
+        }
+        writer.finish().map_err(failed)?;
+        Ok(bytes)
+    }
+}
+
+impl Cell {
+    fn text(&self) -> String {
+        match self {
+            Self::Number(number) => number.to_string(),
+            Self::Text(text) => text.clone(),
+        }
+    }
+
+    fn json(&self) -> serde_json::Value {
+        match self {
+            Self::Number(number) => serde_json::json!(number),
+            Self::Text(text) => serde_json::json!(text),
+        }
+    }
+}
+
+/// The first few names of a list, and how many there are when that is not all.
+fn shortened(names: &[&str]) -> String {
+    const SHOWN: usize = 5;
+    let shown = names[..names.len().min(SHOWN)].join(", ");
+    if names.len() > SHOWN { format!("{shown}, … ({} in all)", names.len()) } else { shown }
+}
+
+fn extension(path: &Path) -> &str {
+    path.extension().and_then(std::ffi::OsStr::to_str).unwrap_or("")
+}
+
+fn read_bounded(path: &Path) -> Result<Vec<u8>, Failure> {
+    let file = std::fs::File::open(path).map_err(|error| unreadable(path, &error))?;
+    let mut bytes = Vec::new();
+    file.take(BYTES_MAX + 1).read_to_end(&mut bytes).map_err(|error| unreadable(path, &error))?;
+    if bytes.len() as u64 > BYTES_MAX {
+        return Err(Failure::new("E-RES-01", format!("{} is larger than 1 GiB", path.display()))
+            .hint("split the file and run the parts one after the other"));
+    }
+    Ok(bytes)
+}
+
+fn from_csv(bytes: &[u8], id_column: Option<&str>) -> Result<Records, Failure> {
+    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(bytes);
+    let malformed = |error: csv::Error| Failure::new("E-DAT-05", "not a CSV file").why(csv_reason(&error));
+    let header: Vec<String> = reader.headers().map_err(malformed)?.iter().map(str::to_owned).collect();
+    let id_at = position_of_id(&header, id_column)?;
+    let columns: Vec<String> = without(&header, id_at);
+    check_header(&columns)?;
+    let (mut rows, mut ids) = (Vec::new(), Vec::new());
+    for (index, record) in reader.records().enumerate() {
+        let record = record.map_err(malformed)?;
+        let mut row = Vec::with_capacity(columns.len());
+        for (at, field) in record.iter().enumerate() {
+            if Some(at) == id_at {
+                ids.push(field.to_owned());
+            } else {
+                // header is line 1, so the first record stands in row 2 of a spreadsheet
+                row.push(number(field, index + 2, &header[at])?);
+            }
+        }
+        rows.push(row);
+    }
+    Ok(Records { columns: Some(columns), rows, ids: id_at.map(|_| ids) })
+}
+
+/// What is wrong, without the content of the file.
+fn csv_reason(error: &csv::Error) -> String {
+    match error.kind() {
+        csv::ErrorKind::UnequalLengths { pos, expected_len, len } => format!(
+            "row {} has {len} fields where the header has {expected_len}",
+            pos.as_ref().map_or(0, csv::Position::line)
+        ),
+        csv::ErrorKind::Utf8 { pos, .. } => {
+            format!("row {} is not UTF-8", pos.as_ref().map_or(0, csv::Position::line))
+        }
+        _ => "the file breaks the CSV rules".to_owned(),
+    }
+}
+
+fn check_header(columns: &[String]) -> Result<(), Failure> {
+    if columns.is_empty() || columns.len() > COLUMNS_MAX {
+        return Err(Failure::new(
+            "E-DAT-05",
+            format!("{} columns, allowed are 1 to {COLUMNS_MAX}", columns.len()),
+        ));
+    }
+    let mut sorted: Vec<&String> = columns.iter().collect();
+    sorted.sort_unstable();
+    if let Some(pair) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
+        return Err(Failure::new("E-DAT-05", format!("column `{}` appears twice", pair[0])));
+    }
+    if columns.iter().all(|column| column.parse::<f64>().is_ok()) {
+        return Err(Failure::new("E-DAT-05", "the first row holds numbers where column names are expected")
+            .hint("add a header row; see `sealgrid model inspect MODEL.sgm` for the names"));
+    }
+    Ok(())
+}
+
+fn position_of_id(header: &[String], id_column: Option<&str>) -> Result<Option<usize>, Failure> {
+    let Some(name) = id_column else { return Ok(None) };
+    match header.iter().position(|column| column == name) {
+        Some(at) => Ok(Some(at)),
+        None => {
+            Err(Failure::new("E-DAT-04", format!("missing column: {name}")).why("it was named with --id-col"))
+        }
+    }
+}
+
+fn without(header: &[String], at: Option<usize>) -> Vec<String> {
+    header.iter().enumerate().filter(|(index, _)| Some(*index) != at).map(|(_, name)| name.clone()).collect()
+}
+
+fn number(field: &str, row: usize, column: &str) -> Result<f64, Failure> {
+    match field.parse::<f64>() {
+        Ok(number) if number.is_finite() => Ok(number),
+        Ok(_) => Err(Failure::new("E-DAT-02", format!("row {row} column {column}: not a finite number"))
+            .hint("remove the row or fill in the value; nothing was sent")),
+        Err(_) if field.is_empty() => {
+            Err(Failure::new("E-DAT-02", format!("row {row} column {column}: empty"))
+                .hint("remove the row or fill in the value; nothing was sent"))
+        }
+        Err(_) => Err(Failure::new("E-DAT-02", format!("row {row} column {column}: not a number"))
+            .hint("name a text column that identifies records with --id-col; nothing was sent")),
+    }
+}
+
+fn from_npy(bytes: &[u8]) -> Result<Records, Failure> {
+    let malformed = |why: String| Failure::new("E-DAT-05", "not a NumPy file this program reads").why(why);
+    let file = npyz::NpyFile::new(bytes).map_err(|error| malformed(error.to_string()))?;
+    let shape: Vec<u64> = file.shape().to_vec();
+    if file.order() != npyz::Order::C || shape.is_empty() {
+        return Err(malformed("the array must be in C order with records on the first axis".to_owned()));
+    }
+    let count = shape.iter().try_fold(1u64, |product, &axis| product.checked_mul(axis));
+    // a header that claims more elements than the file has bytes is a lie
+    if count.is_none_or(|count| count > bytes.len() as u64) {
+        return Err(malformed("the header claims more elements than the file holds".to_owned()));
+    }
+    let flat = npy_numbers(file).map_err(malformed)?;
+    let records = usize::try_from(shape[0]).unwrap_or(0);
+    let width = flat.len().checked_div(records).unwrap_or(0);
+    for (at, value) in flat.iter().enumerate() {
+        if !value.is_finite() {
+            return Err(Failure::new(
+                "E-DAT-02",
+                format!("row {} column {}: not a finite number", at / width, at % width),
+            ));
+        }
+    }
+    let rows = if width == 0 { Vec::new() } else { flat.chunks(width).map(<[f64]>::to_vec).collect() };
+    Ok(Records { columns: None, rows, ids: None })
+}
+
+fn npy_numbers(file: npyz::NpyFile<&[u8]>) -> Result<Vec<f64>, String> {
+    let npyz::DType::Plain(kind) = file.dtype() else { return Err("a record array".to_owned()) };
+    let text = |error: std::io::Error| error.to_string();
+    match (kind.type_char(), kind.num_bytes()) {
+        (npyz::TypeChar::Float, Some(8)) => file.into_vec::<f64>().map_err(text),
+        (npyz::TypeChar::Float, Some(4)) => Ok(widen(file.into_vec::<f32>().map_err(text)?)),
+        (npyz::TypeChar::Int, Some(4)) => Ok(widen(file.into_vec::<i32>().map_err(text)?)),
+        (npyz::TypeChar::Int, Some(2)) => Ok(widen(file.into_vec::<i16>().map_err(text)?)),
+        (npyz::TypeChar::Int, Some(1)) => Ok(widen(file.into_vec::<i8>().map_err(text)?)),
+        (npyz::TypeChar::Uint, Some(1)) => Ok(widen(file.into_vec::<u8>().map_err(text)?)),
+        _ => Err("element type is not f8, f4, i4, i2, i1 or u1".to_owned()),
+    }
+}
+
+fn widen<T: Into<f64>>(values: Vec<T>) -> Vec<f64> {
+    values.into_iter().map(Into::into).collect()
+}
+
+fn from_json(bytes: &[u8], id_column: Option<&str>) -> Result<Records, Failure> {
+    let malformed = |why: String| Failure::new("E-DAT-05", "not a JSON file of records").why(why);
+    let rows: Vec<serde_json::Map<String, serde_json::Value>> =
+        serde_json::from_slice(bytes).map_err(|error| {
+            malformed(format!("expected [{{\"column\": number, …}}, …]; line {}", error.line()))
+        })?;
+    let header: Vec<String> = rows.first().map(|row| row.keys().cloned().collect()).unwrap_or_default();
+    let id_at = position_of_id(&header, id_column)?;
+    let columns = without(&header, id_at);
+    check_header(&columns)?;
+    let (mut out, mut ids) = (Vec::with_capacity(rows.len()), Vec::new());
+    for (index, row) in rows.iter().enumerate() {
+        if row.len() != header.len() {
+            return Err(malformed(format!("record {index} has other columns than record 0")));
+        }
+        if let Some(at) = id_at {
+            ids.push(row.get(&header[at]).map(json_text).unwrap_or_default());
+        }
+        let mut numbers = Vec::with_capacity(columns.len());
+        for column in &columns {
+            match row.get(column).and_then(serde_json::Value::as_f64) {
+                Some(number) if number.is_finite() => numbers.push(number),
+                _ => {
+                    return Err(Failure::new(
+                        "E-DAT-02",
+                        format!("record {index} column {column}: not a number"),
+                    ));
+                }
+            }
+        }
+        out.push(numbers);
+    }
+    Ok(Records { columns: Some(columns), rows: out, ids: id_at.map(|_| ids) })
+}
+
+fn json_text(value: &serde_json::Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+impl Failure {
+    /// Names the file a data error was found in.
+    fn context(mut self, path: &Path) -> Self {
+        self.what = format!("{}: {}", path.display(), self.what);
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(csv: &str, expected: &str) {
+        let failure = from_csv(csv.as_bytes(), None).expect_err("the file is wrong");
+        assert_eq!(format!("{} {}", failure.code, failure.what), expected);
+    }
+
+    #[test]
+    fn a_wrong_cell_is_named_by_row_and_column() {
+        check("a,b\n1,2\n3,NaN\n", "E-DAT-02 row 3 column b: not a finite number");
+        check("a,b\n1,inf\n", "E-DAT-02 row 2 column b: not a finite number");
+        check("a,b\n1,\n", "E-DAT-02 row 2 column b: empty");
+        check("a,b\nx,1\n", "E-DAT-02 row 2 column a: not a number");
+    }
+
+    #[test]
+    fn a_wrong_file_is_refused_as_a_whole() {
+        check("a,b\n1,2,3\n", "E-DAT-05 not a CSV file");
+        check("a,a\n1,2\n", "E-DAT-05 column `a` appears twice");
+        check("1,2\n3,4\n", "E-DAT-05 the first row holds numbers where column names are expected");
+        let json = from_json(b"{", None).expect_err("not JSON");
+        assert_eq!(json.code, "E-DAT-05");
+        let npy = from_npy(b"\x93NUMPY").expect_err("truncated");
+        assert_eq!(npy.code, "E-DAT-05");
+    }
+
+    #[test]
+    fn files_that_do_not_exist_or_are_of_another_kind_are_refused() {
+        assert_eq!(Records::read(Path::new("/nowhere/a.csv"), None).expect_err("absent").code, "E-USE-01");
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let path = dir.path().join("a.xls");
+        std::fs::write(&path, "x").expect("written");
+        assert_eq!(Records::read(&path, None).expect_err("unknown").code, "E-DAT-01");
+        let path = dir.path().join("a.csv");
+        std::fs::write(&path, "a,b\n").expect("written");
+        assert_eq!(Records::read(&path, None).expect_err("empty").code, "E-DAT-03");
+    }
+
+    #[test]
+    fn columns_are_chosen_by_name_and_the_rest_is_left_behind() {
+        let records = from_csv(b"id,b,a,label\np1,2,1,0\n", Some("id")).expect("a good file");
+        assert_eq!(records.ids, Some(vec!["p1".to_owned()]));
+        let (rows, unused) = records.select(&["a".to_owned(), "b".to_owned()]).expect("both are there");
+        assert_eq!((rows, unused), (vec![vec![1.0, 2.0]], vec!["label".to_owned()]));
+        let failure = records.select(&["a".to_owned(), "lactate".to_owned()]).expect_err("one is missing");
+        assert_eq!((failure.code.as_str(), failure.what.as_str()), ("E-DAT-04", "missing columns: lactate"));
+    }
+
+    #[test]
+    fn results_survive_each_format() {
+        let results = Results {
+            columns: vec!["class".to_owned(), "score".to_owned()],
+            rows: vec![vec![Cell::Text("benign, mild".to_owned()), Cell::Number(0.25)]],
+        };
+        assert_eq!(
+            String::from_utf8(results.to_csv().expect("in memory")).expect("text"),
+            "class,score\n\"benign, mild\",0.25\n"
+        );
+        let npy = from_npy(&results.to_npy().expect("in memory")).expect("our own file");
+        assert_eq!(npy.rows, vec![vec![0.25]]);
+        assert_eq!(results.to_json().to_string(), r#"[{"class":"benign, mild","score":0.25}]"#);
+    }
+}

@@ -1,0 +1,88 @@
+//! The `sealgrid` binary: commands, configuration, output.
+//!
+//! Reading order: [`commands`] (one file a command), [`engines`] (the one file that plugs engines in),
+//! [`output`] and [`failure`] (what people and machines get to see).
+
+mod asking;
+mod commands;
+mod data;
+mod engines;
+mod failure;
+mod home;
+mod local_grid;
+mod output;
+mod passphrase;
+mod processes;
+mod roots;
+mod shipped;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser};
+
+use crate::commands::Command;
+use crate::output::Output;
+
+/// Run and train AI on machines you do not trust, and prove afterwards what happened.
+#[derive(Debug, Parser)]
+#[command(name = "sealgrid", version, propagate_version = true, max_term_width = 100)]
+struct Arguments {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Clone, clap::Args)]
+struct Global {
+    /// Print the result as JSON on stdout.
+    #[arg(long, global = true)]
+    json: bool,
+    /// Say nothing on the way.
+    #[arg(long, short, global = true)]
+    quiet: bool,
+    /// Where keys, models, trust roots and receipts are kept.
+    #[arg(long, global = true, value_name = "DIR", env = "SEALGRID_HOME")]
+    home: Option<std::path::PathBuf>,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let output = Output { json: arguments.global.json, quiet: arguments.global.quiet };
+    let home = home::Home::new(arguments.global.home);
+    match arguments.command.run(&home, output) {
+        Ok(report) => {
+            output.report(&report);
+            ExitCode::from(report.exit)
+        }
+        Err(failure) => {
+            output.fail(&failure);
+            ExitCode::from(failure.exit_status())
+        }
+    }
+}
+
+/// The operating system's generator; without it nothing can be kept secret, so its failure ends the program.
+fn entropy() -> impl sealgrid_seal::rand_core::CryptoRng {
+    sealgrid_seal::rand_core::UnwrapErr(getrandom::SysRng)
+}
+
+/// Milliseconds since the Unix epoch.
+fn now() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The whole command tree, for completions and man pages.
+fn command_tree() -> clap::Command {
+    Arguments::command()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_command_tree_is_sound() {
+        super::command_tree().debug_assert();
+    }
+}
