@@ -34,7 +34,7 @@ fn cipher(c: &mut Criterion) {
             b.iter(|| key.danger_seal([0; 12], b"", black_box(&plaintext), &mut sealed));
         });
         group.bench_function("open", |b| {
-            b.iter(|| key.open([0; 12], b"", black_box(&sealed)).expect("authentic"))
+            b.iter(|| key.open([0; 12], b"", black_box(&sealed)).expect("authentic"));
         });
         group.bench_function("lower bound: copy", |b| {
             b.iter(|| sealed[..length].copy_from_slice(black_box(&plaintext)));

@@ -53,7 +53,7 @@ impl Interpreter for Lie<'_> {
         operands: &[&Batch],
         _: &[Tensor],
     ) -> Result<Batch, ExecuteError> {
-        let operands: Vec<Batch> = operands.iter().map(|operand| Batch::clone(operand)).collect();
+        let operands: Vec<Batch> = operands.iter().copied().cloned().collect();
         let mut output = reference::run_operation(&self.liar.graph, index, self.records, &operands)?;
         if index == self.liar.operation {
             output = flipped(&output, self.liar.flip);

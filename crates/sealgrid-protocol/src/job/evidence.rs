@@ -93,6 +93,7 @@ pub struct Round {
 
 /// How a bisection ended.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[expect(clippy::large_enum_variant, reason = "one a dispute, and most are the large one")]
 pub enum End {
     /// At one operation, settled by a referee.
     #[n(0)]
@@ -312,7 +313,11 @@ pub fn check_votes(header: &JobHeader, cast: &Votes) -> Result<Tally, EvidenceEr
         match classes.iter_mut().find(|class| (class.output, class.trace) == (reveal.output, reveal.trace)) {
             Some(class) => class.members.push(reveal.node),
             None => {
-                classes.push(Class { output: reveal.output, trace: reveal.trace, members: vec![reveal.node] })
+                classes.push(Class {
+                    output: reveal.output,
+                    trace: reveal.trace,
+                    members: vec![reveal.node],
+                });
             }
         }
     }

@@ -89,6 +89,7 @@ pub enum NodeReport {
 
 /// What is durable of a job.
 #[derive(Encode, Decode)]
+#[expect(clippy::large_enum_variant, reason = "encoded or taken apart at once, never kept")]
 enum Record {
     #[n(0)]
     Vote {

@@ -149,19 +149,23 @@ impl Observer for Watcher<'_> {
     }
 }
 
-/// Runs the model; yields outputs, trace, and copies of the outputs of the operations in `wanted`.
-fn run(
-    model: &dyn Prepared,
-    payload: &Payload,
-    wanted: Vec<u32>,
-) -> Result<(Vec<Batch>, TraceTree, Vec<(u32, Batch)>), Why> {
+/// A run of the model.
+struct Ran {
+    outputs: Vec<Batch>,
+    tree: TraceTree,
+    /// Copies of the outputs of the wanted operations, by index.
+    found: Vec<(u32, Batch)>,
+}
+
+/// Runs the model and keeps copies of the outputs of the operations in `wanted`.
+fn run(model: &dyn Prepared, payload: &Payload, wanted: Vec<u32>) -> Result<Ran, Why> {
     let mut watcher = Watcher { key: &payload.job_key, leaves: Vec::new(), wanted, found: Vec::new() };
     let outputs = model.run(&payload.inputs, &mut watcher).map_err(|_| Why::Failed)?;
     let tree = TraceTree::build(&payload.job_key, watcher.leaves).ok_or(Why::Failed)?;
     if tree.count() as usize != model.graph().operations().len() {
         return Err(Why::Failed);
     }
-    Ok((outputs, tree, watcher.found))
+    Ok(Ran { outputs, tree, found: watcher.found })
 }
 
 fn execute(
@@ -171,7 +175,7 @@ fn execute(
     rng: &mut impl CryptoRng,
 ) -> Result<Done, Why> {
     let Opened { payload, reply } = open(keys, model.graph(), assign)?;
-    let (outputs, tree, _) = run(model, &payload, Vec::new())?;
+    let Ran { outputs, tree, .. } = run(model, &payload, Vec::new())?;
     let shape = &assign.header.shape;
     let leaves =
         output_leaves(&payload.job_key, shape, outputs.iter().map(Batch::view)).ok_or(Why::Failed)?;
@@ -209,7 +213,7 @@ fn operands(
     let values: Vec<u32> = asked.operands.iter().map(|value| value.0).collect();
     let Opened { payload, reply } = open(keys, model.graph(), assign)?;
     let wanted = values.iter().filter_map(|value| shape.operation(*value)).collect();
-    let (_, tree, found) = run(model, &payload, wanted)?;
+    let Ran { tree, found, .. } = run(model, &payload, wanted)?;
     let batches = values
         .iter()
         .map(|value| match shape.operation(*value) {

@@ -162,7 +162,7 @@ fn grid(nodes: u8, operators: u8, witnesses: u8) -> VerifiedDirectory {
         job_key: job_keys()[usize::from(byte)].clone(),
         addresses: vec![Text::new("127.0.0.1:1").expect("printable")],
         operator: Text::new(&format!("operator {}", byte % operators)).expect("printable"),
-        region: region(if byte % 3 == 0 { "EU-DE" } else { "US" }),
+        region: region(if byte.is_multiple_of(3) { "EU-DE" } else { "US" }),
         environment: Environment::Software,
         models: vec![MODEL],
         limits: NodeLimits { records_max: 1000, payload_bytes_max: 1 << 20, jobs_max: 8 },

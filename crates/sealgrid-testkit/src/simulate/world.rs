@@ -310,11 +310,11 @@ impl World {
             match effect {
                 ClientEffect::Send { to, message } => {
                     let to = self.nodes.iter().position(|node| node.public == to).expect("a known party");
-                    self.transmit(CLIENT, to, message.encode());
+                    self.transmit(CLIENT, to, &message.encode());
                 }
                 ClientEffect::Store { ticket, key, value } => self.store(CLIENT, ticket, key, value),
                 ClientEffect::Timer { ticket, at } => {
-                    self.at(at, What::Timer { actor: CLIENT, life, ticket })
+                    self.at(at, What::Timer { actor: CLIENT, life, ticket });
                 }
                 ClientEffect::Run { ticket, work } => {
                     let judged = Adjudicate::perform(&work, Some(&self.graph));
@@ -409,7 +409,7 @@ impl World {
         }
         self.nodes[place].sent += 1;
         for bytes in self.twist(place, message) {
-            self.transmit(place, CLIENT, bytes);
+            self.transmit(place, CLIENT, &bytes);
         }
     }
 
@@ -450,8 +450,8 @@ impl World {
         }
     }
 
-    fn transmit(&mut self, from: usize, to: usize, bytes: Vec<u8>) {
-        self.search(&bytes);
+    fn transmit(&mut self, from: usize, to: usize, bytes: &[u8]) {
+        self.search(bytes);
         let node = if from == CLIENT { to } else { from };
         let cut_off = self.cut_off[node] && self.now < self.cut_until;
         let gone =
@@ -471,7 +471,7 @@ impl World {
         let copies = if self.chance(duplication) { 2 } else { 1 };
         for _ in 0..copies {
             let at = self.now + slow + 1 + self.random.below(self.scenario.delay_ms);
-            self.at(at, What::Deliver { to, from, bytes: bytes.clone() });
+            self.at(at, What::Deliver { to, from, bytes: bytes.to_vec() });
         }
     }
 

@@ -381,7 +381,7 @@ fn until_seated(
         let ended = asking.run(policy, &plan, found, inputs.to_vec(), &mut |progress| match progress {
             Progress::Drawn { committee, .. } => seated = committee,
             Progress::AtFault(fault) => {
-                output.say(format!("  {} {}", asking.node_name(&fault.node), fault.kind))
+                output.say(format!("  {} {}", asking.node_name(&fault.node), fault.kind));
             }
             _ => {}
         });
@@ -390,7 +390,7 @@ fn until_seated(
             Ok(outcome) if all => return Ok((outcome, job)),
             Err(error @ ClientError::Refused(_)) if all => return Err(refused(asking, &error)),
             Ok(_) | Err(ClientError::Refused(_)) => {
-                output.say(format!("job {job}: not every faulty node was drawn; once more"))
+                output.say(format!("job {job}: not every faulty node was drawn; once more"));
             }
             Err(error) => return Err(asking::failed(&error)),
         }

@@ -1,6 +1,6 @@
 //! `sealgrid run`: records in, results and a receipt out.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use sealgrid_node::client::{ClientError, Outcome, Progress};
 use sealgrid_protocol::claims::Fault;
@@ -89,8 +89,7 @@ impl Run {
         if let Some(out) = &self.out {
             results.write(out)?;
         }
-        let report =
-            report(&asking, &outcome, &plan, &results, self.out.as_deref(), &kept, grid.roots().display());
+        let report = report(&asking, &outcome, &plan, &results, self.out.as_deref(), &kept, &grid.roots());
         asking.close();
         Ok(report)
     }
@@ -101,9 +100,9 @@ fn report(
     outcome: &Outcome,
     plan: &Plan,
     results: &Results,
-    out: Option<&std::path::Path>,
+    out: Option<&Path>,
     kept: &asking::Kept,
-    roots: std::path::Display<'_>,
+    roots: &Path,
 ) -> Report {
     let claims = &outcome.claims;
     let mut text = String::new();
@@ -115,7 +114,7 @@ fn report(
         text.push_str(&format!("{} {}\n", asking.node_name(&fault.node), fault.kind));
     }
     text.push_str(&format!(
-        "{}, {}; {} records in {}, logged after {}\nreceipt  {}\nopening  {} (yours alone)\nverify   sealgrid verify {} --roots {roots}\n",
+        "{}, {}; {} records in {}, logged after {}\nreceipt  {}\nopening  {} (yours alone)\nverify   sealgrid verify {} --roots {}\n",
         claims.protection_used,
         claims.verification_used,
         claims.records,
@@ -124,6 +123,7 @@ fn report(
         kept.receipt.display(),
         kept.opening.display(),
         kept.receipt.display(),
+        roots.display(),
     ));
     let json = serde_json::json!({
         "job": claims.job.to_string(),
@@ -195,7 +195,7 @@ fn narrated<'a>(asking: &'a Asking, output: Output, plan: &Plan) -> impl FnMut(P
         done = steps.min(done + 1);
         match progress {
             Progress::AtFault(fault) => {
-                output.say(format!("{} {}", asking.node_name(&fault.node), fault.kind))
+                output.say(format!("{} {}", asking.node_name(&fault.node), fault.kind));
             }
             Progress::Drawn { .. } => bar.at(done, "drawn"),
             Progress::Assigned(_) => bar.at(done, "sealed and sent"),

@@ -1,6 +1,6 @@
 //! `sealgrid verify`: receipt, evidence, trust roots and time in; a verdict out. No network.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use sealgrid_protocol::receipt::Opening;
 use sealgrid_verify::{Disclosure, verify};
@@ -35,7 +35,7 @@ impl Verify {
                 .hint("verify the files one by one"));
         }
         let roots = roots::read(&self.roots.unwrap_or_else(|| home.roots()))?;
-        let opening = self.opening.map(read_opening).transpose()?;
+        let opening = self.opening.as_deref().map(read_opening).transpose()?;
         let disclosed = opening.as_ref().map(|opening| Disclosure { opening, inputs: None, outputs: None });
         let at = self.at.unwrap_or_else(crate::now);
         let (mut text, mut verdicts, mut exit) = (String::new(), Vec::new(), 0);
@@ -52,8 +52,8 @@ impl Verify {
     }
 }
 
-fn read_opening(path: PathBuf) -> Result<Opening, Failure> {
-    let bytes = std::fs::read(&path).map_err(|error| unreadable(&path, &error))?;
+fn read_opening(path: &Path) -> Result<Opening, Failure> {
+    let bytes = std::fs::read(path).map_err(|error| unreadable(path, &error))?;
     Opening::decode(&bytes).map_err(|error| {
         Failure::new(error.code(), format!("{} is not an opening", path.display())).why(error)
     })

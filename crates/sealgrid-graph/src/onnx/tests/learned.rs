@@ -67,8 +67,8 @@ fn trees(mode: &str, more: Vec<AttributeProto>) -> NodeProto {
 
 #[test]
 fn every_comparison_of_a_tree_means_what_it_says() {
-    let modes: [(&str, fn(f32) -> bool); 4] = [
-        ("BRANCH_LEQ", |x| x <= 0.5),
+    let modes = [
+        ("BRANCH_LEQ", (|x| x <= 0.5) as fn(f32) -> bool),
         ("BRANCH_LT", |x| x < 0.5),
         ("BRANCH_GT", |x| x > 0.5),
         ("BRANCH_GTE", |x| x >= 0.5),
