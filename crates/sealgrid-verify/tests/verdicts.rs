@@ -97,7 +97,7 @@ fn a_verdict_names_the_liar_and_says_what_it_rests_on() {
       holds       RCP-52  node 6e7a1cdd lied at operation 1
       assumed     RCP-53  the client, as referee, ran the disputed operation rightly
       assumed     RCP-54  at least 2 of the 3 members are honest
-      assumed     RCP-55  that the opened branches hash to their parents: hashes are keyed, and the key was not given
+      assumed     RCP-55  that opened branches and the referee's operands hash to their parents: hashes are keyed, and the key was not given
 
     log
       holds       RCP-60  the log holds this receipt at 5 of 7

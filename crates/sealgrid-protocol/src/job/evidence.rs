@@ -531,11 +531,7 @@ impl Court<'_> {
         if let Some(key) = self.key {
             let shown_by = |node: &PublicIdentity| -> Result<bool, EvidenceError> {
                 let trace = self.classes[self.class_of(node)?].trace;
-                let stands = |operand: &OperandLeaf| {
-                    self.header.shape.operation(operand.value).is_none()
-                        || check_operand(self.header, key, &trace, operation, operand)
-                };
-                Ok(operands.iter().all(stands))
+                Ok(operands.iter().all(|operand| check_operand(self.header, key, &trace, operation, operand)))
             };
             // Either party may have shown them: all leaves before the first that differs are the same in both trees.
             let agreed = shown_by(&duel.first)? || shown_by(&duel.second)?;

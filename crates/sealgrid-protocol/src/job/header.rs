@@ -282,7 +282,12 @@ impl JobHeader {
 pub fn commit_inputs(key: &CommitmentKey, inputs: &[Batch]) -> Commitment {
     let parts: Vec<Commitment> =
         inputs.iter().enumerate().map(|(index, batch)| commit_input(key, index, batch)).collect();
-    join(key, labels::JOB_INPUT, &parts)
+    join_inputs(key, &parts)
+}
+
+/// The commitment to all inputs from those to each.
+pub(crate) fn join_inputs(key: &CommitmentKey, parts: &[Commitment]) -> Commitment {
+    join(key, labels::JOB_INPUT, parts)
 }
 
 /// Commitment to input number `index` alone.

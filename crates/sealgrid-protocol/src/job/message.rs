@@ -5,6 +5,7 @@
 //! do.
 
 use minicbor::{Decode, Encode};
+use sealgrid_graph::integer::{INPUTS_MAX, OPERANDS_MAX};
 use sealgrid_graph::trace::Position;
 use sealgrid_seal::canonical::{self, NotCanonical};
 use sealgrid_seal::envelope::Sealed;
@@ -158,7 +159,7 @@ pub struct Operands {
     pub sealed: Vec<u8>,
 }
 
-/// One operand: a value of the graph, its commitment, its way up to the root (none for an input).
+/// One operand: a value of the graph, its commitment, and how that follows from what is agreed.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct OperandLeaf {
     /// The value: inputs first, then one an operation.
@@ -167,7 +168,7 @@ pub struct OperandLeaf {
     /// [`super::header::commit_output`].
     #[n(1)]
     pub leaf: sealgrid_seal::digest::Commitment,
-    /// Siblings from the leaf up.
+    /// Siblings from the leaf up to the trace's root; for an input of the graph, the commitments to all inputs.
     #[n(2)]
     pub path: Vec<sealgrid_seal::digest::Commitment>,
 }
@@ -464,7 +465,9 @@ impl Exchange {
         match self {
             Self::Assign | Self::Refer => PAYLOAD_BYTES_MAX + HEADER_BYTES_MAX + RECEIPT_BYTES_MAX + SLACK,
             // An output, and for each of at most 256 values its way up a tree of at most 2^20 leaves.
-            Self::Open | Self::Operands => PAYLOAD_BYTES_MAX + 256 * 22 * 34 + SLACK,
+            Self::Open => PAYLOAD_BYTES_MAX + 256 * 22 * 34 + SLACK,
+            // The operands of one operation, each with its way up or the commitments to all inputs.
+            Self::Operands => PAYLOAD_BYTES_MAX + OPERANDS_MAX * INPUTS_MAX * 34 + SLACK,
             Self::Branches | Self::Close => SLACK,
             Self::Endorse => VOTES_BYTES_MAX + DISPUTE_BYTES_MAX + RECEIPT_BYTES_MAX + SLACK,
         }

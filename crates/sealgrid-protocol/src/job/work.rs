@@ -17,8 +17,8 @@ use sealgrid_seal::envelope::{JobKeyPair, ReplyKey, Sealed};
 use sealgrid_seal::rand_core;
 
 use super::header::{
-    JobHeader, PAYLOAD_BYTES_MAX, Payload, TraceShape, commit_inputs, commit_output, decode_batches,
-    encode_batches, join_outputs, output_leaves,
+    JobHeader, PAYLOAD_BYTES_MAX, Payload, TraceShape, commit_input, commit_inputs, commit_output,
+    decode_batches, encode_batches, join_inputs, join_outputs, output_leaves,
 };
 use super::message::{Assign, OperandLeaf, Operands, Refer, Why};
 use super::statement::{OutputLeaf, Reveal};
@@ -222,13 +222,19 @@ fn operands(
         })
         .collect::<Option<Vec<Batch>>>()
         .ok_or(Why::Failed)?;
+    let key = &payload.job_key;
+    let inputs: Vec<Commitment> =
+        payload.inputs.iter().enumerate().map(|(index, batch)| commit_input(key, index, batch)).collect();
     let leaves = values
         .iter()
         .zip(&batches)
         .map(|(value, batch)| OperandLeaf {
             value: *value,
-            leaf: commit_output(&payload.job_key, shape, *value, batch.view()),
-            path: path(shape, &tree, *value),
+            leaf: commit_output(key, shape, *value, batch.view()),
+            path: match shape.operation(*value) {
+                Some(_) => path(shape, &tree, *value),
+                None => inputs.clone(),
+            },
         })
         .collect();
     let plain = encode_batches(&batches);
@@ -353,8 +359,7 @@ pub fn check_outputs(header: &JobHeader, key: &CommitmentKey, reveal: &Reveal) -
     Ok(())
 }
 
-/// Opens the operands that a party shows and checks each against its trace, or against the client's own input
-/// (QUORUM-12).
+/// Opens the operands that a party shows and checks each against its trace or the job's input (QUORUM-12).
 #[must_use]
 pub fn open_operands(
     header: &JobHeader,
@@ -368,16 +373,14 @@ pub fn open_operands(
     let key = &inputs.job_key;
     let holds = shown.leaves.iter().zip(&batches).all(|(operand, batch)| {
         let stated = commit_output(key, &header.shape, operand.value, batch.view()) == operand.leaf;
-        let known = match header.shape.operation(operand.value) {
-            None => inputs.inputs.get(operand.value as usize) == Some(batch),
-            Some(_) => check_operand(header, key, trace_root, shown.operation, operand),
-        };
-        stated && known
+        stated && check_operand(header, key, trace_root, shown.operation, operand)
     });
     holds.then_some(batches)
 }
 
-/// Whether an operand that is an earlier operation's output stands in the trace.
+/// Whether an operand is what it must be: an earlier operation's output stands in the trace, an input of the graph is
+/// one of those that the header commits to. Otherwise a client could give a referee other records than the job's and
+/// have an honest party named.
 pub(crate) fn check_operand(
     header: &JobHeader,
     key: &CommitmentKey,
@@ -385,15 +388,54 @@ pub(crate) fn check_operand(
     operation: u32,
     operand: &OperandLeaf,
 ) -> bool {
-    header.shape.operation(operand.value).is_some_and(|index| {
-        index < operation
-            && trace::verify_leaf(
-                key,
-                trace_root,
-                header.shape.operations,
-                index,
-                &operand.leaf,
-                &operand.path,
-            )
-    })
+    let count = header.shape.operations;
+    match header.shape.operation(operand.value) {
+        Some(index) => {
+            index < operation
+                && trace::verify_leaf(key, trace_root, count, index, &operand.leaf, &operand.path)
+        }
+        None => is_input(key, &header.input, operand),
+    }
+}
+
+/// Whether an operand is the graph's input of its number, by the commitments to all inputs that it brings.
+fn is_input(key: &CommitmentKey, inputs: &Commitment, operand: &OperandLeaf) -> bool {
+    operand.path.get(operand.value as usize) == Some(&operand.leaf)
+        && join_inputs(key, &operand.path) == *inputs
+}
+
+#[cfg(test)]
+mod tests {
+    use sealgrid_graph::tensor::{DType, Data, Shape};
+
+    use super::*;
+
+    #[test]
+    fn a_referee_cannot_be_given_other_records_than_the_jobs() {
+        let key = CommitmentKey::new([7; 32]);
+        let batch = |value: i32| {
+            let data = Data::from_elements(DType::I8, &[value]).expect("fits");
+            Batch::new(1, Shape::new(&[1]).expect("a shape"), data).expect("one element")
+        };
+        let inputs = [batch(1), batch(2)];
+        let committed = commit_inputs(&key, &inputs);
+        let parts = |inputs: &[Batch]| -> Vec<Commitment> {
+            inputs.iter().enumerate().map(|(index, batch)| commit_input(&key, index, batch)).collect()
+        };
+        let shown = |value: u32, inputs: &[Batch]| OperandLeaf {
+            value,
+            leaf: parts(inputs)[value as usize],
+            path: parts(inputs),
+        };
+        assert!(is_input(&key, &committed, &shown(0, &inputs)));
+        assert!(is_input(&key, &committed, &shown(1, &inputs)));
+        // Other records, with commitments that fit them or with the job's.
+        let others = [batch(1), batch(3)];
+        assert!(!is_input(&key, &committed, &shown(1, &others)));
+        assert!(!is_input(&key, &committed, &OperandLeaf { path: parts(&inputs), ..shown(1, &others) }));
+        // The other input, too few of them, none.
+        assert!(!is_input(&key, &committed, &OperandLeaf { value: 0, ..shown(1, &inputs) }));
+        assert!(!is_input(&key, &committed, &OperandLeaf { path: parts(&inputs[..1]), ..shown(0, &inputs) }));
+        assert!(!is_input(&key, &committed, &OperandLeaf { path: Vec::new(), ..shown(0, &inputs) }));
+    }
 }

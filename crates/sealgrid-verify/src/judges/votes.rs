@@ -56,8 +56,7 @@ fn findings(header: &JobHeader, judgement: &Judgement, context: &Context<'_>) ->
     let honest = format!("at least {} of the {} members are honest", header.majority(), header.members());
     findings.push(Finding::new("RCP-54", Status::Assumed, honest));
     if context.key.is_none() {
-        let text =
-            "that the opened branches hash to their parents: hashes are keyed, and the key was not given";
+        let text = "that opened branches and the referee's operands hash to their parents: hashes are keyed, and the key was not given";
         if context.file.evidence(EvidenceKind::Dispute).is_some() {
             findings.push(Finding::new("RCP-55", Status::Assumed, text));
         }
