@@ -11,6 +11,7 @@ use minicbor::{Decode, Encode};
 use rand_core::CryptoRng;
 use sha3::{Digest as _, Keccak256};
 
+use crate::canonical;
 use crate::digest::labels;
 use crate::identity::{PublicIdentity, SigningIdentity};
 use crate::secret::Secret;
@@ -140,6 +141,18 @@ impl WalletSignature {
     /// [`WalletError::BadSignature`], [`WalletError::OtherWallet`].
     pub fn verify(&self, wallet: &WalletAddress, digest: &[u8; 32]) -> Result<(), WalletError> {
         if self.recover(digest)? == *wallet { Ok(()) } else { Err(WalletError::OtherWallet) }
+    }
+}
+
+impl std::str::FromStr for WalletSignature {
+    type Err = WalletError;
+
+    /// Reads `0x` and 130 hexadecimal digits.
+    fn from_str(text: &str) -> Result<Self, WalletError> {
+        let digits = text.strip_prefix("0x").ok_or(WalletError::BadSignature)?;
+        let mut bytes = [0; 65];
+        hex::decode_to_slice(digits, &mut bytes).map_err(|_| WalletError::BadSignature)?;
+        Ok(Self(bytes))
     }
 }
 
@@ -416,6 +429,37 @@ impl Binding {
         )
     }
 
+    /// Reads what [`Binding::to_typed_data_json`] wrote; nothing else, so that what a wallet is shown is what is bound.
+    /// `None` for any other text.
+    #[must_use]
+    pub fn from_typed_data_json(text: &str) -> Option<Self> {
+        let text = text.trim();
+        let after = |name: &str| {
+            let start = text.find(name)? + name.len();
+            Some(&text[start..start + text[start..].find(['"', '}'])?])
+        };
+        let mut identity = [0; 32];
+        hex::decode_to_slice(after(r#""identity":"0x"#)?, &mut identity).ok()?;
+        let binding = Self {
+            wallet: after(r#""message":{"wallet":""#)?.parse().ok()?,
+            identity: PublicIdentity(identity),
+            chain_id: after(r#""chainId":"#)?.parse().ok()?,
+            issued_seconds: after(r#""issuedSeconds":""#)?.parse().ok()?,
+            expires_seconds: after(r#""expiresSeconds":""#)?.parse().ok()?,
+        };
+        (binding.to_typed_data_json() == text).then_some(binding)
+    }
+
+    /// What the identity signs once the wallet has signed: the payload of a statement of kind [`BINDING`]. For identities
+    /// whose key a store holds.
+    ///
+    /// # Errors
+    /// [`WalletError::BadSignature`], [`WalletError::OtherWallet`].
+    pub fn payload(self, by_wallet: WalletSignature) -> Result<Vec<u8>, WalletError> {
+        by_wallet.verify(&self.wallet, &self.digest())?;
+        Ok(canonical::encode(&SignedBinding { binding: self, by_wallet }))
+    }
+
     /// The binding with both signatures. The wallet's comes first and is what `identity` then signs.
     ///
     /// # Errors
@@ -425,8 +469,7 @@ impl Binding {
         identity: &SigningIdentity,
         by_wallet: WalletSignature,
     ) -> Result<Vec<u8>, WalletError> {
-        by_wallet.verify(&self.wallet, &self.digest())?;
-        Ok(statement::sign_value(identity, &BINDING, &SignedBinding { binding: self, by_wallet }))
+        Ok(statement::sign(identity, &BINDING, &self.payload(by_wallet)?))
     }
 
     /// Reads a binding that both signed and that holds at `now_seconds`.
@@ -455,6 +498,8 @@ pub fn fuzz_verify(bytes: &[u8]) {
     let _ = Binding::verify(bytes, 0);
     if let Ok(text) = std::str::from_utf8(bytes) {
         let _ = text.parse::<WalletAddress>();
+        let _ = text.parse::<WalletSignature>();
+        let _ = Binding::from_typed_data_json(text);
     }
 }
 
@@ -688,5 +733,25 @@ mod tests {
         assert_eq!(asked["message"]["identity"], format!("0x{}", binding.identity));
         assert_eq!(asked["types"]["IdentityBinding"][1]["type"], "bytes32");
         assert_eq!(asked["domain"]["chainId"], 31_337);
+    }
+
+    #[test]
+    fn a_request_is_read_back_only_as_it_was_written() {
+        let (_, _, binding) = binding();
+        let text = binding.to_typed_data_json();
+        assert_eq!(Binding::from_typed_data_json(&format!("{text}\n")), Some(binding.clone()));
+        // What a wallet would show must be what is bound: another type, another domain, a second message.
+        for (from, to) in [
+            ("\"bytes32\"", "\"bytes16\""),
+            ("\"Sealgrid\"", "\"Sealgrit\""),
+            ("\"message\":{", "\"message\":{\"wallet\":\"0x00\","),
+            ("IdentityBinding", "Identity"),
+        ] {
+            assert_eq!(Binding::from_typed_data_json(&text.replacen(from, to, 1)), None, "{to}");
+        }
+        for end in 0..text.len() {
+            assert_eq!(Binding::from_typed_data_json(&text[..end]), None);
+        }
+        assert_eq!("0x12".parse::<WalletSignature>(), Err(WalletError::BadSignature));
     }
 }

@@ -1,5 +1,7 @@
 //! `sealgrid key`: owner-held keys, and the signed record of what happened to them.
 
+mod bind;
+
 use std::path::{Path, PathBuf};
 
 use sealgrid_node::keys::{KeysError, create_store, has_store, open_store};
@@ -47,6 +49,10 @@ enum KeyAction {
         /// Its name or identifier.
         key: String,
     },
+    /// Let a wallet say that a key speaks for it: first the request for the wallet, then, with its signature, the binding.
+    Bind(bind::Bind),
+    /// Check a wallet's binding.
+    Bound(bind::Bound),
     /// Destroy a key. What only this key opens is lost for ever.
     Destroy {
         /// Its name or identifier.
@@ -77,6 +83,10 @@ enum PurposeWord {
 impl KeyCommand {
     /// Carries out the command.
     pub fn run(self, home: &Home, output: Output) -> Result<Report, Failure> {
+        // A binding is public: whoever checks one needs no keys.
+        if let KeyAction::Bound(bound) = self.action {
+            return bound.run();
+        }
         let folder = home.keys();
         let new = matches!(self.action, KeyAction::New { .. });
         if !new && !has_store(&folder) {
@@ -90,7 +100,9 @@ impl KeyCommand {
             KeyAction::List => list(&store),
             KeyAction::Show { key } => show(&store, &key),
             KeyAction::Rotate { key } => rotated(&store, &key),
+            KeyAction::Bind(bind) => bind.run(&store),
             KeyAction::Destroy { key, yes } => destroyed(&store, &key, yes, output),
+            KeyAction::Bound(_) => unreachable!("answered above, without a store"),
         }
     }
 }
