@@ -175,7 +175,7 @@ fn destroyed(store: &dyn KeyStore, key: &str, yes: bool, output: Output) -> Resu
 }
 
 /// The key of that name, the active one first, or of that identifier.
-fn find(store: &dyn KeyStore, key: &str) -> Result<KeyInfo, Failure> {
+pub(super) fn find(store: &dyn KeyStore, key: &str) -> Result<KeyInfo, Failure> {
     let infos = store.list().map_err(|error| failed(&error))?;
     let named = infos.iter().filter(|info| info.name == key).max_by_key(|info| info.state == State::Active);
     let found = named.or_else(|| infos.iter().find(|info| info.id.0.to_string() == key));
@@ -185,7 +185,7 @@ fn find(store: &dyn KeyStore, key: &str) -> Result<KeyInfo, Failure> {
 }
 
 /// Opens the store in a folder, or makes one.
-fn open(folder: &Path, passphrase: SecretBytes) -> Result<RingStore, Failure> {
+pub(super) fn open(folder: &Path, passphrase: SecretBytes) -> Result<RingStore, Failure> {
     if has_store(folder) {
         let store = open_store(folder, passphrase, Cost::STANDARD).map_err(|error| from_keys(&error))?;
         store.ok_or_else(|| Failure::new("E-KEY-90", format!("the keys in {} are gone", folder.display())))
@@ -198,7 +198,7 @@ fn from_keys(error: &KeysError) -> Failure {
     Failure::new(error.code(), error.to_string())
 }
 
-fn failed(error: &KeyStoreError) -> Failure {
+pub(super) fn failed(error: &KeyStoreError) -> Failure {
     Failure::new(error.code(), error.to_string())
 }
 

@@ -1,6 +1,7 @@
 //! One file a command: its arguments, what it does, its report.
 
 mod bench;
+mod data;
 mod demo;
 mod doctor;
 mod key;
@@ -39,6 +40,8 @@ pub enum Command {
     Node(node::NodeCommand),
     /// Make, list, rotate and destroy keys that only you hold.
     Key(key::KeyCommand),
+    /// Seal files at rest to keys that only you hold, and open them.
+    Data(data::DataCommand),
     /// Look at the grid's transparency log.
     #[command(subcommand)]
     Log(log::LogCommand),
@@ -64,6 +67,7 @@ impl Command {
             Self::Up(command) => command.run(home, output),
             Self::Node(command) => command.run(output),
             Self::Key(command) => command.run(home, output),
+            Self::Data(command) => command.run(home, output),
             Self::Log(command) => command.run(home),
             Self::Bench(command) => command.run(output),
             Self::Doctor => doctor::run(home),

@@ -1,0 +1,346 @@
+//! `sealgrid data`: files at rest, sealed to keys that only their owners hold (docs/spec/seal.md, objects at rest).
+//!
+//! Whatever is written is written beside its place and moved there whole, so that a full disk or a killed process leaves
+//! either the old file or the new one. Content passes through in pieces; a file of any size needs little memory.
+
+use std::fs::File;
+use std::io::{BufReader, Read as _, Seek as _, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use sealgrid_node::keys::has_store;
+use sealgrid_seal::envelope::{JobKeyPair, JobPublicKey};
+use sealgrid_seal::keystore::{KeyStore, PublicKey, Purpose};
+use sealgrid_seal::rest::{Reader, RestError, Writer, rewrap};
+use sealgrid_seal::secret::SecretBytes;
+
+use super::key;
+use crate::failure::{Failure, unreadable, unwritable};
+use crate::home::Home;
+use crate::output::{Output, Report};
+use crate::passphrase;
+
+/// Bytes that are read, sealed or opened at a time.
+const PIECE: u64 = 1 << 20;
+/// A public key in hexadecimal, and a line's end.
+const PUBLIC_LENGTH_MAX: u64 = 2 * JobPublicKey::LENGTH as u64 + 2;
+
+/// Seal files at rest to keys that only you hold, and open them.
+#[derive(Debug, clap::Args)]
+pub struct DataCommand {
+    /// File whose first line is the passphrase; otherwise $SEALGRID_PASSPHRASE, otherwise you are asked.
+    #[arg(long, global = true, value_name = "FILE")]
+    passphrase_file: Option<PathBuf>,
+    #[command(subcommand)]
+    action: DataAction,
+}
+
+/// What to do.
+#[derive(Debug, clap::Subcommand)]
+enum DataAction {
+    /// Seal a file; the file itself stays.
+    Seal {
+        /// The file.
+        file: PathBuf,
+        #[command(flatten)]
+        to: Recipients,
+        /// The sealed file [default: the file's name and `.sealed`].
+        #[arg(long, short, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// Open a sealed file with whichever of your keys it is sealed to.
+    Open {
+        /// The sealed file.
+        file: PathBuf,
+        /// The file in the clear.
+        #[arg(long, short, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// Seal a sealed file to other keys, without touching its content. Who could open it before keeps what was read
+    /// before.
+    Rewrap {
+        /// The sealed file.
+        file: PathBuf,
+        #[command(flatten)]
+        to: Recipients,
+    },
+}
+
+/// Who may open.
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = true)]
+struct Recipients {
+    /// Name or identifier of a storage key of yours; again for more.
+    #[arg(long = "to", value_name = "KEY")]
+    keys: Vec<String>,
+    /// File with somebody's public storage key, as `sealgrid key show` prints it; again for more.
+    #[arg(long = "to-public", value_name = "FILE")]
+    public: Vec<PathBuf>,
+}
+
+impl DataCommand {
+    /// Carries out the command.
+    pub fn run(self, home: &Home, output: Output) -> Result<Report, Failure> {
+        let folder = home.keys();
+        let opens = !matches!(self.action, DataAction::Seal { .. });
+        let needs_store = match &self.action {
+            DataAction::Seal { to, .. } => !to.keys.is_empty(),
+            DataAction::Open { .. } | DataAction::Rewrap { .. } => true,
+        };
+        if needs_store && !has_store(&folder) {
+            return Err(Failure::new("E-KEY-90", format!("there are no keys in {}", folder.display()))
+                .hint("sealgrid key new NAME --for storage"));
+        }
+        let store = needs_store
+            .then(|| key::open(&folder, passphrase::obtain(self.passphrase_file.as_deref(), false)?))
+            .transpose()?;
+        let store = store.as_ref().map(|store| store as &dyn KeyStore);
+        let own = if opens { own_keys(store)? } else { Vec::new() };
+        match self.action {
+            DataAction::Seal { file, to, out } => {
+                let out = out.unwrap_or_else(|| beside(&file, ".sealed"));
+                seal(&file, &to.resolve(store)?, &out, output)
+            }
+            DataAction::Open { file, out } => open(&file, &own, &out, output),
+            DataAction::Rewrap { file, to } => rewrapped(&file, &own, &to.resolve(store)?),
+        }
+    }
+}
+
+impl Recipients {
+    fn resolve(&self, store: Option<&dyn KeyStore>) -> Result<Vec<JobPublicKey>, Failure> {
+        let mut keys = Vec::new();
+        for name in &self.keys {
+            let store = store.ok_or_else(|| Failure::new("E-KEY-90", "there are no keys"))?;
+            let info = key::find(store, name)?;
+            match (info.purpose, info.public) {
+                (Purpose::Storage, PublicKey::XWing(public)) => keys.push(public),
+                _ => {
+                    return Err(Failure::new("E-KEY-25", format!("{name} is not for data at rest"))
+                        .hint("sealgrid key new NAME --for storage"));
+                }
+            }
+        }
+        for path in &self.public {
+            keys.push(read_public(path)?);
+        }
+        Ok(keys)
+    }
+}
+
+fn read_public(path: &Path) -> Result<JobPublicKey, Failure> {
+    let mut text = String::new();
+    File::open(path)
+        .and_then(|file| file.take(PUBLIC_LENGTH_MAX + 1).read_to_string(&mut text))
+        .map_err(|error| unreadable(path, &error))?;
+    let bytes = hex::decode(text.trim()).unwrap_or_default();
+    JobPublicKey::from_bytes(&bytes).map_err(|error| {
+        Failure::new(error.code(), format!("{} holds no public storage key", path.display()))
+            .why(error)
+            .hint("sealgrid key show NAME --json, member `public`")
+    })
+}
+
+/// The secret halves of the storage keys of a store, rotated ones included.
+fn own_keys(store: Option<&dyn KeyStore>) -> Result<Vec<JobKeyPair>, Failure> {
+    let Some(store) = store else { return Ok(Vec::new()) };
+    let infos = store.list().map_err(|error| key::failed(&error))?;
+    let storage = infos.iter().filter(|info| info.purpose == Purpose::Storage);
+    storage
+        .map(|info| {
+            store.danger_seed(&info.id).map(JobKeyPair::from_seed).map_err(|error| key::failed(&error))
+        })
+        .collect()
+}
+
+fn seal(file: &Path, to: &[JobPublicKey], out: &Path, output: Output) -> Result<Report, Failure> {
+    let mut content = File::open(file).map_err(|error| unreadable(file, &error))?;
+    let length = content.metadata().map_err(|error| unreadable(file, &error))?.len();
+    let mut progress = output.progress("sealing", length);
+    let mut done = 0;
+    replace(out, |sealed| {
+        let mut writer =
+            Writer::new(&mut crate::entropy(), to, length, sealed).map_err(|error| rest(file, &error))?;
+        let mut piece =
+            SecretBytes::zeroed(usize::try_from(PIECE.min(length.max(1))).expect("a megabyte at most"));
+        loop {
+            let read = content.read(piece.expose_mut()).map_err(|error| unreadable(file, &error))?;
+            if read == 0 {
+                break;
+            }
+            writer.write(&piece.expose()[..read]).map_err(|error| rest(file, &error))?;
+            done += read as u64;
+            progress.at(done, "sealing");
+        }
+        writer.finish().map_err(|error| rest(file, &error))?;
+        Ok(())
+    })?;
+    let text = format!("{} bytes sealed to {} keys in {}", length, to.len(), out.display());
+    Ok(Report::new(
+        text,
+        serde_json::json!({ "file": out.display().to_string(), "bytes": length, "keys": to.len() }),
+    ))
+}
+
+fn open(file: &Path, own: &[JobKeyPair], out: &Path, output: Output) -> Result<Report, Failure> {
+    let mut reader = reader(file, own)?;
+    let length = reader.length();
+    let mut progress = output.progress("opening", length);
+    replace(out, |clear| {
+        let mut at = 0;
+        // An empty object has one chunk too; reading it whole is what checks it.
+        if length == 0 {
+            reader.read_all().map_err(|error| rest(file, &error))?;
+        }
+        while at < length {
+            let next = (at + PIECE).min(length);
+            let piece = reader.read(at..next).map_err(|error| rest(file, &error))?;
+            clear.write_all(piece.expose()).map_err(|error| unwritable(out, &error))?;
+            progress.at(next, "opening");
+            at = next;
+        }
+        Ok(())
+    })?;
+    let text = format!("{length} bytes opened in {}", out.display());
+    Ok(Report::new(text, serde_json::json!({ "file": out.display().to_string(), "bytes": length })))
+}
+
+/// The sealed file, opened with the first of the keys that it is sealed to.
+fn reader(file: &Path, own: &[JobKeyPair]) -> Result<Reader<BufReader<File>>, Failure> {
+    for key in own {
+        let input = File::open(file).map_err(|error| unreadable(file, &error))?;
+        match Reader::open(BufReader::new(input), key) {
+            Ok(reader) => return Ok(reader),
+            Err(RestError::NotARecipient) => {}
+            Err(error) => return Err(rest(file, &error)),
+        }
+    }
+    Err(not_yours(file))
+}
+
+fn rewrapped(file: &Path, own: &[JobKeyPair], to: &[JobPublicKey]) -> Result<Report, Failure> {
+    let mut input = File::open(file).map_err(|error| unreadable(file, &error))?;
+    for key in own {
+        input.seek(SeekFrom::Start(0)).map_err(|error| unreadable(file, &error))?;
+        let new = match rewrap(&mut crate::entropy(), &mut input, key, to) {
+            Err(RestError::NotARecipient) => continue,
+            new => new.map_err(|error| rest(file, &error))?,
+        };
+        input.seek(SeekFrom::Start(new.replaced)).map_err(|error| unreadable(file, &error))?;
+        replace(file, |out| {
+            out.write_all(&new.header)
+                .and_then(|()| std::io::copy(&mut input, out).map(|_| ()))
+                .map_err(|error| unwritable(file, &error))
+        })?;
+        let text = format!("{} is now sealed to {} keys", file.display(), to.len());
+        return Ok(Report::new(
+            text,
+            serde_json::json!({ "file": file.display().to_string(), "keys": to.len() }),
+        ));
+    }
+    Err(not_yours(file))
+}
+
+fn not_yours(file: &Path) -> Failure {
+    let error = RestError::NotARecipient;
+    Failure::new(error.code(), format!("{} is sealed to none of your storage keys", file.display()))
+        .why("it was sealed to somebody else, or the key was destroyed")
+        .hint("sealgrid key list")
+}
+
+fn rest(file: &Path, error: &RestError) -> Failure {
+    Failure::new(error.code(), format!("{}: {error}", file.display()))
+}
+
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    PathBuf::from(name)
+}
+
+/// Writes `path` whole or not at all: beside it, durable, then moved into its place. Only its owner may read it.
+fn replace(path: &Path, write: impl FnOnce(&mut File) -> Result<(), Failure>) -> Result<(), Failure> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut new = tempfile::NamedTempFile::new_in(folder).map_err(|error| unwritable(path, &error))?;
+    write(new.as_file_mut())?;
+    new.as_file().sync_all().map_err(|error| unwritable(path, &error))?;
+    new.persist(path).map_err(|error| unwritable(path, &error.error))?;
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| unwritable(path, &error))
+}
+
+#[cfg(test)]
+mod tests {
+    use sealgrid_seal::secret::Secret;
+
+    use super::*;
+
+    const QUIET: Output = Output { json: true, quiet: true };
+
+    fn pair(seed: u8) -> JobKeyPair {
+        JobKeyPair::from_seed(Secret::new([seed; 32]))
+    }
+
+    fn code<T>(outcome: Result<T, Failure>) -> Option<String> {
+        outcome.err().map(|failure| failure.code)
+    }
+
+    #[test]
+    fn files_of_every_size_come_back_and_only_to_their_recipients() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| dir.path().join(name);
+        for length in [0, 1, (64 << 10) - 1, 64 << 10, (2 << 20) + 7] {
+            let content: Vec<u8> =
+                (0..length).map(|index| u8::try_from(index % 251).expect("small")).collect();
+            std::fs::write(at("records.csv"), &content).expect("written");
+            let to = [pair(1).public().clone(), pair(2).public().clone()];
+            seal(&at("records.csv"), &to, &at("records.sealed"), QUIET).expect("sealed");
+            open(&at("records.sealed"), &[pair(3), pair(2)], &at("again.csv"), QUIET).expect("a recipient");
+            assert_eq!(std::fs::read(at("again.csv")).expect("written"), content);
+            assert_eq!(
+                code(open(&at("records.sealed"), &[pair(3)], &at("no"), QUIET)).as_deref(),
+                Some("E-KEY-14")
+            );
+        }
+        // Sealed to another key: the old one opens it no more, the content is the same.
+        rewrapped(&at("records.sealed"), &[pair(1)], &[pair(3).public().clone()]).expect("a recipient");
+        assert_eq!(
+            code(open(&at("records.sealed"), &[pair(1)], &at("no"), QUIET)).as_deref(),
+            Some("E-KEY-14")
+        );
+        open(&at("records.sealed"), &[pair(3)], &at("again.csv"), QUIET).expect("the new recipient");
+        assert!(!at("no").exists());
+    }
+
+    #[test]
+    fn a_damaged_file_opens_to_nothing_and_leaves_what_was_there() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| dir.path().join(name);
+        std::fs::write(at("records.csv"), vec![7; 3 << 20]).expect("written");
+        seal(&at("records.csv"), &[pair(1).public().clone()], &at("records.sealed"), QUIET).expect("sealed");
+        let whole = std::fs::read(at("records.sealed")).expect("written");
+        std::fs::write(at("out"), "what was there").expect("written");
+        let opened = |bytes: &[u8]| {
+            std::fs::write(at("records.sealed"), bytes).expect("written");
+            code(open(&at("records.sealed"), &[pair(1)], &at("out"), QUIET))
+        };
+        let mut changed = whole.clone();
+        *changed.last_mut().expect("a byte") ^= 1; // in the last chunk: the first megabytes were already written
+        assert_eq!(opened(&changed).as_deref(), Some("E-KEY-17"));
+        assert_eq!(opened(&whole[..whole.len() - 1]).as_deref(), Some("E-KEY-16"));
+        let mut changed = whole.clone();
+        changed[60] ^= 1; // in the header
+        assert!(matches!(opened(&changed).as_deref(), Some("E-KEY-13" | "E-KEY-14" | "E-KEY-15")));
+        assert_eq!(opened(b"id,radius\n1,17.99\n").as_deref(), Some("E-KEY-13"));
+        assert_eq!(std::fs::read(at("out")).expect("kept"), b"what was there");
+        assert_eq!(opened(&whole), None);
+        // Nothing else is left behind.
+        assert_eq!(std::fs::read_dir(dir.path()).expect("a folder").count(), 3);
+        assert_eq!(code(read_public(&at("none"))).as_deref(), Some("E-USE-01"));
+        for wrong in ["", "00ff", "no key"] {
+            std::fs::write(at("public"), wrong).expect("written");
+            assert_eq!(code(read_public(&at("public"))).as_deref(), Some("E-KEY-01"), "{wrong}");
+        }
+        std::fs::write(at("public"), format!("{}\n", hex::encode(pair(1).public().as_bytes())))
+            .expect("written");
+        assert_eq!(read_public(&at("public")).expect("a key"), *pair(1).public());
+    }
+}
