@@ -93,7 +93,7 @@ fn a_verdict_names_the_liar_and_says_what_it_rests_on() {
       holds       RCP-41  disputes were to be settled as the policy demands
 
     votes
-      holds       RCP-50  2 of 3 places committed before revealing and agree on the output to the bit
+      holds       RCP-50  2 of 3 places opened what they had committed to and agree on the output to the bit
       holds       RCP-52  node 6e7a1cdd lied at operation 1
       assumed     RCP-53  the client, as referee, ran the disputed operation rightly
       assumed     RCP-54  at least 2 of the 3 members are honest

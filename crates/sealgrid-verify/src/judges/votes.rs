@@ -29,7 +29,7 @@ impl Judge for VotesJudge {
 
 fn findings(header: &JobHeader, judgement: &Judgement, context: &Context<'_>) -> Vec<Finding> {
     let agreed = format!(
-        "{} of {} places committed before revealing and agree on the output to the bit",
+        "{} of {} places opened what they had committed to and agree on the output to the bit",
         judgement.survivors.len(),
         header.members()
     );
