@@ -101,9 +101,49 @@ pub fn unwritable(path: &std::path::Path, error: &std::io::Error) -> Failure {
         .hint("df -h . && ls -ld .")
 }
 
+/// A command line that is not understood, from what the parser wrote: what is wrong, perhaps tips, and a line of usage.
+pub fn usage(written: &str) -> Failure {
+    let (wrong, usage) = written.split_once("Usage: ").unwrap_or((written, ""));
+    let mut lines = wrong.lines().map(str::trim).filter(|line| !line.is_empty());
+    let what = lines.next().unwrap_or_default();
+    let what = what.strip_prefix("error: ").unwrap_or(what).trim_end_matches(':');
+    let why = lines.collect::<Vec<_>>().join("; ");
+    let path =
+        usage.split_whitespace().take_while(|word| word.chars().all(|c| c.is_ascii_lowercase() || c == '-'));
+    let mut command = path.filter(|word| !word.starts_with('-')).collect::<Vec<_>>().join(" ");
+    if command.is_empty() {
+        command.push_str("sealgrid");
+    }
+    let failure = Failure::new("E-USE-05", what).hint(format!("{command} --help"));
+    if why.is_empty() { failure } else { failure.why(why) }
+}
+
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory as _;
+
     use super::*;
+
+    #[test]
+    fn a_command_line_that_is_not_understood_has_a_code_and_names_its_help() {
+        let failure = |line: &str| {
+            let error = crate::Arguments::command().try_get_matches_from(line.split(' ')).expect_err("wrong");
+            usage(&error.render().to_string()).to_string()
+        };
+        assert_eq!(
+            failure("sealgrid model import a.onnx"),
+            "error E-USE-05: the following required arguments were not provided\n  why: --calibrate <DATA>\n  try: sealgrid model import --help"
+        );
+        assert_eq!(
+            failure("sealgrid plam"),
+            "error E-USE-05: unrecognized subcommand 'plam'\n  why: tip: a similar subcommand exists: 'plan'\n  try: sealgrid --help"
+        );
+        assert_eq!(
+            failure("sealgrid run m --receit 5"),
+            "error E-USE-05: unexpected argument '--receit' found\n  why: tip: a similar argument exists: '--receipt'\n  try: sealgrid run --help"
+        );
+        assert_eq!(usage("").exit_status(), 2);
+    }
 
     #[test]
     fn the_area_of_a_code_decides_the_exit_status() {

@@ -48,7 +48,20 @@ struct Global {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        // Help and version are answers, not errors. A closed pipe is not an error of ours.
+        Err(answer) if !answer.use_stderr() => {
+            let _closed_pipe = answer.print();
+            return ExitCode::SUCCESS;
+        }
+        Err(error) => {
+            let json = std::env::args_os().any(|argument| argument == "--json");
+            let failure = failure::usage(&error.render().to_string());
+            Output { json, quiet: false }.fail(&failure);
+            return ExitCode::from(failure.exit_status());
+        }
+    };
     let output = Output { json: arguments.global.json, quiet: arguments.global.quiet };
     let home = home::Home::new(arguments.global.home);
     match arguments.command.run(&home, output) {
