@@ -12,5 +12,5 @@ pub fn executor() -> Arc<dyn Executor> {
 
 /// The kernels that [`executor`] has chosen for this processor.
 pub fn kernels() -> String {
-    format!("{:?}", FastExecutor::new().backend())
+    FastExecutor::new().backend().name().to_owned()
 }

@@ -127,19 +127,20 @@ mod tests {
     #[test]
     fn a_command_line_that_is_not_understood_has_a_code_and_names_its_help() {
         let failure = |line: &str| {
-            let error = crate::Arguments::command().try_get_matches_from(line.split(' ')).expect_err("wrong");
+            let words = std::iter::once("sealgrid").chain(line.split(' '));
+            let error = crate::Arguments::command().try_get_matches_from(words).expect_err("wrong");
             usage(&error.render().to_string()).to_string()
         };
         assert_eq!(
-            failure("sealgrid model import a.onnx"),
+            failure("model import a.onnx"),
             "error E-USE-05: the following required arguments were not provided\n  why: --calibrate <DATA>\n  try: sealgrid model import --help"
         );
         assert_eq!(
-            failure("sealgrid plam"),
+            failure("plam"),
             "error E-USE-05: unrecognized subcommand 'plam'\n  why: tip: a similar subcommand exists: 'plan'\n  try: sealgrid --help"
         );
         assert_eq!(
-            failure("sealgrid run m --receit 5"),
+            failure("run m --receit 5"),
             "error E-USE-05: unexpected argument '--receit' found\n  why: tip: a similar argument exists: '--receipt'\n  try: sealgrid run --help"
         );
         assert_eq!(usage("").exit_status(), 2);

@@ -108,17 +108,26 @@ impl Progress {
     }
 }
 
+/// A table of facts about one thing: names and values, without a header.
+pub fn facts() -> Table {
+    let mut facts = Table::new();
+    styled(&mut facts);
+    facts
+}
+
 /// A table in the one style of all commands.
 pub fn table<H: Into<comfy_table::Cell>>(header: impl IntoIterator<Item = H>) -> Table {
     let mut table = Table::new();
+    styled(&mut table);
+    table.set_header(header.into_iter().map(Into::into).collect::<Vec<comfy_table::Cell>>());
     table
-        .load_style(presets::UTF8_HORIZONTAL_ONLY)
-        .set_content_arrangement(ContentArrangement::Dynamic)
-        .set_header(header.into_iter().map(Into::into).collect::<Vec<comfy_table::Cell>>());
+}
+
+fn styled(table: &mut Table) {
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
     if !std::io::stdout().is_terminal() {
         table.set_width(110);
     }
-    table
 }
 
 /// `1234567` as `1,234,567`.

@@ -8,7 +8,7 @@ use crate::asking::{self, Asking};
 use crate::failure::Failure;
 use crate::home::Home;
 use crate::local_grid;
-use crate::output::{Report, table, thousands};
+use crate::output::{Report, facts, thousands};
 
 /// Say how a policy would be met, at which cost, with which guarantee; or refuse with every reason (exit 3).
 #[derive(Debug, clap::Args)]
@@ -45,7 +45,7 @@ impl Plan {
         let found = asking.find(&self.model, home)?;
         let plan = asking.plan(&policy, &found, self.records)?;
         asking.close();
-        let mut out = table(["", ""]);
+        let mut out = facts();
         out.add_row(["guarantee", &plan.guarantee]);
         out.add_row(["mode", &format!("{}, {}", plan.protection, plan.verification)]);
         out.add_row(["nodes", &format!("{} drawn, {} in reserve", plan.members, plan.reserves)]);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use sealgrid_graph::cost::{self, Calibration, Mode};
 use sealgrid_graph::model::Model;
 
-use crate::output::{duration, table, thousands};
+use crate::output::{duration, facts, table, thousands};
 
 /// The modes that can run a job today, with the words of the command line.
 const MODES: [(&str, Mode); 3] = [
@@ -26,37 +26,37 @@ pub fn describe(model: &Model) -> (String, serde_json::Value) {
     let listed =
         operators.iter().map(|(word, count)| format!("{word} {count}")).collect::<Vec<_>>().join(", ");
 
-    let mut facts = table(["", ""]);
-    facts.add_row(["model", &format!("{} {}", card.name, card.release)]);
-    facts.add_row(["commitment", &model.commitment().to_string()]);
+    let mut about = facts();
+    about.add_row(["model", &format!("{} {}", card.name, card.release)]);
+    about.add_row(["commitment", &model.commitment().to_string()]);
     for input in &card.inputs {
         let columns = match input.columns.len() {
             0 => "by position".to_owned(),
             count => format!("{count} columns, first `{}`", input.columns[0]),
         };
-        facts.add_row(["input", &format!("{}: {:?}, {columns}", input.name, input.value_type.shape.axes())]);
+        about.add_row(["input", &format!("{}: {:?}, {columns}", input.name, input.value_type.shape.axes())]);
     }
     for output in &card.outputs {
         let labels =
             if output.labels.is_empty() { String::new() } else { format!(" ({})", output.labels.join(", ")) };
-        facts.add_row(["output", &format!("{}: {:?}{labels}", output.name, output.value_type.shape.axes())]);
+        about.add_row(["output", &format!("{}: {:?}{labels}", output.name, output.value_type.shape.axes())]);
     }
-    facts.add_row(["operations", &listed]);
-    facts.add_row(["parameters", &thousands(cost.parameters)]);
-    facts.add_row(["multiply-adds", &format!("{} a record", thousands(cost.multiply_adds))]);
-    facts.add_row([
+    about.add_row(["operations", &listed]);
+    about.add_row(["parameters", &thousands(cost.parameters)]);
+    about.add_row(["multiply-adds", &format!("{} a record", thousands(cost.multiply_adds))]);
+    about.add_row([
         "memory",
         &format!("{} bytes a record at the peak, beside the parameters", thousands(cost.peak_bytes)),
     ]);
     if let Some(accuracy) = &card.accuracy {
         let percent = |correct: u32| 100.0 * f64::from(correct) / f64::from(accuracy.records.max(1));
-        facts.add_row([
+        about.add_row([
             "accuracy",
             &format!(
                 "float {:.2} %, integer {:.2} % ({:+.2} points), same decision on {} of {} records of {}",
                 percent(accuracy.clear_correct),
                 percent(accuracy.integer_correct),
-                -accuracy.points_lost(),
+                0.0 - accuracy.points_lost(),
                 accuracy.agreeing,
                 accuracy.records,
                 accuracy.data,
@@ -73,7 +73,7 @@ pub fn describe(model: &Model) -> (String, serde_json::Value) {
         modes_json.insert(word.to_owned(), serde_json::json!({ "ns_1": of(1), "ns_1000": of(1000) }));
     }
     let text =
-        format!("{facts}\n{modes}\nestimates assume nodes on this machine; measure with: sealgrid bench");
+        format!("{about}\n{modes}\nestimates assume nodes on this machine; measure with: sealgrid bench");
     let json = serde_json::json!({
         "name": card.name,
         "release": card.release,
