@@ -16,6 +16,7 @@ use crate::crypto::KeyExchange;
 use crate::endpoint::{ALPN, Endpoint, Inner, Limits, close, closed_with, places};
 use crate::error::CallError;
 use crate::frame::{Header, Kind, REFUSAL_BYTES_MAX, Refusal};
+use crate::liveness;
 use crate::method::Method;
 use crate::observe::{Exchange, NetEvent};
 use crate::stream::{Broken, expect_end, read_body, read_header};
@@ -74,14 +75,14 @@ impl Inner {
         if !matches!(answer, Err(Broken::Lost)) {
             watch.peer_spoke();
         }
-        answer.map_err(|broken| lost(&connection, broken))?.map_err(CallError::Refused)
+        answer.map_err(|broken| self.lost(&connection, broken))?.map_err(CallError::Refused)
     }
 
     /// A fresh stream, on the open connection if there is one that still works.
     async fn open_stream(
         &self,
         peer: &PublicIdentity,
-        link: &Link,
+        link: &Arc<Link>,
     ) -> Result<(Connection, SendStream, RecvStream), CallError> {
         let connection = self.connection(peer, link).await?;
         if let Ok((send, receive)) = connection.open_bi().await {
@@ -99,7 +100,7 @@ impl Inner {
     }
 
     /// The open connection to `peer`, or a new one. Callers of the same peer wait for one attempt together.
-    async fn connection(&self, peer: &PublicIdentity, link: &Link) -> Result<Connection, CallError> {
+    async fn connection(&self, peer: &PublicIdentity, link: &Arc<Link>) -> Result<Connection, CallError> {
         let mut state = link.state.lock().await;
         if let Some(connection) = &state.connection
             && connection.close_reason().is_none()
@@ -114,33 +115,63 @@ impl Inner {
         }
         match Box::pin(self.connect(peer)).await {
             Ok(connection) => {
+                liveness::watch(&connection, Arc::downgrade(link), self.only_addresses_of(peer));
                 *state = LinkState { connection: Some(connection.clone()), failures: 0, retry_at: None };
                 Ok(connection)
             }
-            Err(error) => {
+            Err(NotConnected { error, cheap }) => {
                 state.connection = None;
-                state.failures = state.failures.saturating_add(1);
+                state.failures = if cheap { 1 } else { state.failures.saturating_add(1) };
                 state.retry_at = Some(Instant::now() + backoff(&self.limits, state.failures, &self.identity));
                 Err(error)
             }
         }
     }
 
-    async fn connect(&self, peer: &PublicIdentity) -> Result<Connection, CallError> {
+    async fn connect(&self, peer: &PublicIdentity) -> Result<Connection, NotConnected> {
         let address = self.address_of(peer).ok_or(CallError::Unaddressed)?;
-        let attempt = self.quic.connect(address, ALPN);
-        let connection = tokio::time::timeout(self.limits.handshake_timeout, attempt)
-            .await
-            .map_err(|_| CallError::Unreachable)?
-            .map_err(|error| connect_failure(&error))?;
+        let only_addresses = self.only_addresses_of(peer);
+        let connection = tokio::select! {
+            attempt = self.quic.connect(address, ALPN) => attempt.map_err(|error| connect_failure(&error))?,
+            () = liveness::gone(&only_addresses) => {
+                return Err(NotConnected { error: CallError::Unreachable, cheap: true });
+            }
+            () = tokio::time::sleep(self.limits.handshake_timeout) => Err(CallError::Unreachable)?,
+        };
         if !self.key_exchange.met_by(&connection) {
             connection.close(close::KEY_EXCHANGE, b"hybrid key exchange required");
-            return Err(CallError::Handshake);
+            return Err(CallError::Handshake.into());
         }
         debug_assert!(
             self.key_exchange == KeyExchange::HybridPreferred || self.key_exchange.met_by(&connection)
         );
         Ok(connection)
+    }
+
+    /// What a call that broke means. If the peer closed the connection with one of our codes, that says why; if it was
+    /// given up here for its silence, the peer is gone; else the peer may have come back meanwhile.
+    fn lost(&self, connection: &Connection, broken: Broken) -> CallError {
+        if let Broken::Frame(error) = broken {
+            return error.into();
+        }
+        match connection.close_reason() {
+            Some(ConnectionError::TimedOut) => CallError::Unreachable,
+            Some(ConnectionError::LocallyClosed) if !self.quic.is_closed() => CallError::Unreachable,
+            _ => refused_by_peer(connection).unwrap_or(CallError::Lost),
+        }
+    }
+}
+
+/// Why there is no connection.
+struct NotConnected {
+    error: CallError,
+    /// Nobody held the port: that was found without a handshake, and trying again is no burden to anybody.
+    cheap: bool,
+}
+
+impl From<CallError> for NotConnected {
+    fn from(error: CallError) -> Self {
+        Self { error, cheap: false }
     }
 }
 
@@ -203,8 +234,9 @@ impl Links {
 }
 
 /// What is remembered about one peer.
-struct Link {
+pub(crate) struct Link {
     places: Semaphore,
+    places_max: usize,
     waiting: AtomicU32,
     state: AsyncMutex<LinkState>,
 }
@@ -218,8 +250,10 @@ struct LinkState {
 
 impl Link {
     fn new(limits: &Limits) -> Self {
+        let places_max = places(limits.calls_per_peer_max);
         Self {
-            places: Semaphore::new(places(limits.calls_per_peer_max)),
+            places: Semaphore::new(places_max),
+            places_max,
             waiting: AtomicU32::new(0),
             state: AsyncMutex::default(),
         }
@@ -232,6 +266,11 @@ impl Link {
         }
         let _waiting = Waiting::enter(&self.waiting, limits.waiting_per_peer_max)?;
         self.places.acquire().await.map_err(|_| CallError::Closed)
+    }
+
+    /// Whether a call is under way.
+    pub(crate) fn has_calls(&self) -> bool {
+        self.places.available_permits() < self.places_max
     }
 
     fn is_open(&self) -> bool {
@@ -323,14 +362,6 @@ fn connection_failure(error: &ConnectionError) -> CallError {
 
 fn is_tls_alert(code: u64) -> bool {
     (0x100..0x200).contains(&code)
-}
-
-/// What a call that broke means: if the peer closed the connection with one of our codes, that says why.
-fn lost(connection: &Connection, broken: Broken) -> CallError {
-    match broken {
-        Broken::Frame(error) => error.into(),
-        Broken::Lost => refused_by_peer(connection).unwrap_or(CallError::Lost),
-    }
 }
 
 fn refused_by_peer(connection: &Connection) -> Option<CallError> {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -158,6 +159,7 @@ pub(crate) struct Inner {
     pub(crate) links: Links,
     pub(crate) calls: Arc<Semaphore>,
     pub(crate) request_kib: Arc<Semaphore>,
+    pub(crate) serving: AtomicU32,
     pub(crate) inbound: RwLock<HashMap<PublicIdentity, u32>>,
 }
 
@@ -202,6 +204,7 @@ impl Endpoint {
                 request_kib: Arc::new(Semaphore::new(places(
                     config.limits.request_bytes_in_memory_max.div_ceil(1024),
                 ))),
+                serving: AtomicU32::new(0),
                 limits: config.limits,
                 observer: config.observer,
                 inbound: RwLock::default(),
@@ -239,6 +242,12 @@ impl Endpoint {
         negotiated_group(&connection).map(|group| format!("{group:?}"))
     }
 
+    /// Calls of others that are not over yet: being read, handled, or their answer not yet with the caller.
+    #[must_use]
+    pub fn serving(&self) -> u32 {
+        self.inner.serving.load(Ordering::SeqCst)
+    }
+
     /// Tells every peer and closes the sockets. Calls under way fail.
     pub async fn close(&self) {
         self.inner.quic.close().await;
@@ -257,6 +266,12 @@ impl Inner {
             address = address.with_relay_url(relay.clone());
         }
         (self.local_discovery || !address.is_empty()).then_some(address)
+    }
+
+    /// The addresses of `peer` where these are the only ways to it; else none.
+    pub(crate) fn only_addresses_of(&self, peer: &PublicIdentity) -> Vec<SocketAddr> {
+        let others = self.relay.is_some() || self.local_discovery;
+        if others { Vec::new() } else { self.peers.addresses(peer) }
     }
 }
 

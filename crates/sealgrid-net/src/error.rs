@@ -45,13 +45,14 @@ pub enum CallError {
     /// No address is known for the peer, or its key is not a point on the curve.
     #[error("no address is known for the peer")]
     Unaddressed,
-    /// The peer does not answer at its address, or did not a moment ago.
+    /// The peer does not answer at its address, did not a moment ago, or fell silent during the call: its process or
+    /// its machine is gone. Whether it acted on the call is unknown.
     #[error("the peer cannot be reached")]
     Unreachable,
     /// The method's deadline passed.
     #[error("no answer before the deadline")]
     Deadline,
-    /// The connection broke during the call; whether the peer acted on it is unknown.
+    /// The connection broke during the call, and the peer may be there again; whether it acted on the call is unknown.
     #[error("the connection broke during the call")]
     Lost,
     /// A body longer than the method allows, on either side.

@@ -27,6 +27,7 @@ mod crypto;
 mod endpoint;
 pub mod error;
 pub mod frame;
+mod liveness;
 mod method;
 pub mod observe;
 mod serve;

@@ -1,6 +1,7 @@
 //! Serving: accept, admit, then one task a call, everything counted and bounded.
 
 use std::future::Future;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -135,6 +136,7 @@ struct Answered {
 
 impl Caller {
     async fn serve<S: Service>(self, service: Arc<S>, mut send: SendStream, mut receive: RecvStream) {
+        let _served = Served::begin(&self.inner);
         let started = Instant::now();
         let transfer = self.inner.limits.transfer_timeout;
         let header = match timeout(transfer, read_header(&mut receive)).await {
@@ -234,6 +236,24 @@ async fn write_answer(send: &mut SendStream, method: u16, answer: Result<Vec<u8>
     let header = Header { kind, method, length }.encode();
     if send.write_all_chunks(&mut [Bytes::copy_from_slice(&header), body.into()]).await.is_ok() {
         let _ = send.finish();
+        // Until the caller has all of it: whoever closes the endpoint before takes the rest of the answer back.
+        let _ = send.stopped().await;
+    }
+}
+
+/// Counts a call as long as it is served.
+struct Served<'a>(&'a Inner);
+
+impl<'a> Served<'a> {
+    fn begin(inner: &'a Inner) -> Self {
+        inner.serving.fetch_add(1, Ordering::SeqCst);
+        Self(inner)
+    }
+}
+
+impl Drop for Served<'_> {
+    fn drop(&mut self) {
+        self.0.serving.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

@@ -359,6 +359,54 @@ fn a_peer_that_vanishes_without_a_word_is_noticed_at_the_deadline() {
     drop(server);
 }
 
+/// Not a test by itself: the process that the next test kills. Says where it listens and serves.
+#[tokio::test]
+#[ignore = "run as a child process by the test below"]
+async fn child_serves_until_killed() {
+    use std::io::Write as _;
+    let config = EndpointConfig { admission: only(&[&person(1)]), ..EndpointConfig::default() };
+    let (server, _) = server(&person(2), config).await;
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "listening {}", server.addresses()[0])
+        .and_then(|()| out.flush())
+        .expect("the parent reads");
+    std::future::pending().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_process_is_unreachable_at_once_for_calls_under_way_and_new_ones() {
+    use std::io::BufRead as _;
+    let mut child = std::process::Command::new(std::env::current_exe().expect("known"))
+        .args(["--exact", "child_serves_until_killed", "--ignored", "--nocapture"])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("starts");
+    let mut lines = std::io::BufReader::new(child.stdout.take().expect("piped")).lines();
+    let address = lines
+        .find_map(|line| line.ok()?.split_once("listening ")?.1.parse().ok())
+        .expect("the child listens");
+    let peers = AddressBook::default();
+    peers.set(person(2).public(), vec![address]);
+    // Timeouts that are out of the question: what ends the calls is that nobody holds the port.
+    let far = Duration::from_secs(600);
+    let limits = Limits { idle_timeout: far, handshake_timeout: far, ..Limits::default() };
+    let config = EndpointConfig { peers, limits, ..EndpointConfig::default() };
+    let caller = Endpoint::bind(&person(1), config).await.expect("binds");
+    let bob = person(2).public();
+    assert_eq!(caller.call(&bob, &ECHO, vec![1]).await, Ok(vec![1]));
+    let waiting = {
+        let (caller, patient) = (caller.clone(), Method { deadline: far, ..SLEEP });
+        tokio::spawn(async move { caller.call(&bob, &patient, millis(60_000)).await })
+    };
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    child.kill().expect("kill -9");
+    child.wait().expect("ended");
+    assert_eq!(waiting.await.expect("no panic"), Err(CallError::Unreachable));
+    tokio::time::sleep(Limits::default().backoff_min).await;
+    let patient = Method { deadline: far, ..ECHO };
+    assert_eq!(caller.call(&bob, &patient, vec![1]).await, Err(CallError::Unreachable));
+}
+
 #[tokio::test]
 async fn no_address_no_relay_and_no_free_port_have_their_codes() {
     let lonely = Endpoint::bind(&person(1), EndpointConfig::default()).await.expect("binds");
