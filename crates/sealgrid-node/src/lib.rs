@@ -24,6 +24,7 @@ pub mod jobs;
 
 pub mod log_service;
 
+mod log_journal;
 pub mod log_store;
 
 pub mod witness;

@@ -1,22 +1,32 @@
-//! The transparency log on disk: tiles as files, in the layout that C2SP tlog-tiles serves.
+//! The transparency log on disk: tiles as files, in the layout that C2SP tlog-tiles serves, and a journal.
 //!
 //! ```text
 //! DIR/checkpoint                      the last checkpoint, a signed note; replaced atomically
 //! DIR/tile/0/x001/067[.p/112]         hash tiles      DIR/tile/entries/x001/067[.p/112]    leaves
+//! DIR/journal.0  DIR/journal.1        batches whose tiles may not be on disk yet (log_journal)
+//! DIR/settled                         the checkpoint up to which all tiles are on disk, a signed note
 //! DIR/lock                            held while open
 //! ```
 //!
-//! A batch is durable in this order: its tiles (fsync, then their folders), a new checkpoint beside the old one (fsync),
-//! its rename over the old one, the folder. Killed anywhere before the rename, the log is the old one, and what lies
-//! beyond its checkpoint is overwritten by the next batch; killed after it, the log is the new one. Nobody sees a
-//! checkpoint whose tiles are not durable, so a log that comes back never contradicts what it published.
+//! A tile's file costs an fsync, and a batch has dozens; so a batch is made durable as one record of the journal, with
+//! one fsync, and its tiles are left to the system to write. In order: tiles (not synced), the journal's record (synced),
+//! a new checkpoint beside the old one, its rename over the old one; then callers are answered. When a file of the journal
+//! is full the other one takes over, and a thread *settles* the first: it syncs the tiles, then `settled`; only then is
+//! the file written over. Opening starts from `settled`, appends what the journal holds beyond it, and settles that.
+//!
+//! Killed, or without power, anywhere before the record is on disk, the log is the old one, and what lies beyond its
+//! checkpoint is overwritten by the next batch; after it, the log is the new one. Nobody sees a checkpoint that the journal
+//! does not hold, so a log that comes back never contradicts what it published; one whose journal was lost beside a
+//! checkpoint that was not refuses to open.
 //!
 //! [`LogStore`] appends one batch at a time; [`LogAppender`] gathers the leaves of many callers into batches.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::thread::{self, JoinHandle};
 
 use sealgrid_protocol::log::note::{NOTE_LENGTH_MAX, Note, NoteSignature};
 use sealgrid_protocol::log::tile::{self, TileId, TileKind, TileNodes, Tiles};
@@ -26,8 +36,16 @@ use sealgrid_protocol::log::{Checkpoint, LEAF_LENGTH_MAX, LogError, LogProof, Lo
 use sealgrid_seal::identity::SigningIdentity;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::log_journal::{Journal, Record};
+
+const CHECKPOINT: &str = "checkpoint";
+const SETTLED: &str = "settled";
+
 /// Leaves in one batch at most: bounds the memory of a batch (with leaves of 200 bytes about 2 MiB).
 pub const BATCH_LEAVES_MAX: usize = 8192;
+
+/// Threads that wait for the disk together while tiles are settled: what one waits for, the others get for nothing.
+const SETTLE_THREADS: usize = 8;
 
 /// Bytes of an entry bundle at most: 256 leaves of 65,535 bytes and their lengths.
 const BUNDLE_LENGTH_MAX: u64 = 256 * (LEAF_LENGTH_MAX as u64 + 2);
@@ -55,6 +73,14 @@ pub enum LogStoreError {
         /// Leaves in the log.
         size: u64,
     },
+    /// The published checkpoint is ahead of what the journal and the tiles hold.
+    #[error("log holds {found} leaves where {published} were published")]
+    Behind {
+        /// Leaves on disk.
+        found: u64,
+        /// Leaves of the published checkpoint.
+        published: u64,
+    },
     /// The writer has stopped after an error; the log has to be opened again.
     #[error("log stopped after a failed write")]
     Stopped,
@@ -72,6 +98,7 @@ impl LogStoreError {
             Self::Disk { .. } => "E-STO-22",
             Self::OutOfRange { .. } => "E-STO-23",
             Self::Stopped => "E-STO-24",
+            Self::Behind { .. } => "E-STO-25",
             Self::Log(error) => error.code(),
         }
     }
@@ -99,11 +126,7 @@ impl LogFiles {
     /// # Errors
     /// [`LogStoreError::Disk`], [`LogStoreError::Log`].
     pub fn checkpoint(&self) -> Result<Option<Note>, LogStoreError> {
-        match read_bounded(&self.dir.join("checkpoint"), NOTE_LENGTH_MAX as u64) {
-            Ok(bytes) => Ok(Some(Note::parse(&bytes)?)),
-            Err(LogStoreError::Disk { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
+        read_note(&self.dir.join(CHECKPOINT))
     }
 
     /// The proof that leaf `index` is in the tree of `note`, a checkpoint of this log.
@@ -169,6 +192,14 @@ impl Tiles for LogFiles {
     }
 }
 
+fn read_note(path: &Path) -> Result<Option<Note>, LogStoreError> {
+    match read_bounded(path, NOTE_LENGTH_MAX as u64) {
+        Ok(bytes) => Ok(Some(Note::parse(&bytes)?)),
+        Err(LogStoreError::Disk { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 fn read_bounded(path: &Path, limit: u64) -> Result<Vec<u8>, LogStoreError> {
     let mut bytes = Vec::new();
     File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes)).map_err(disk("read", path))?;
@@ -183,32 +214,97 @@ pub struct LogStore {
     signer: SigningIdentity,
     writer: Writer,
     note: Note,
+    journal: Journal,
+    unsettled: Unsettled,
+    /// The thread that settles what the other file of the journal holds.
+    settling: Option<JoinHandle<Result<(), LogStoreError>>>,
+    /// Folders of tiles that are known to exist.
+    folders: HashSet<PathBuf>,
     /// A write failed: what is on disk is the last checkpoint, what is in memory is not.
     failed: bool,
     _lock: File,
 }
 
+/// The newest width of each tile written since the last time all was settled.
+type Unsettled = BTreeMap<(TileKind, u64), TileId>;
+
 impl LogStore {
     /// Opens the log called `origin` in `dir`, or starts it with a checkpoint of the empty tree.
     ///
     /// # Errors
-    /// [`LogStoreError::Taken`]; [`LogStoreError::Log`] when the checkpoint is not signed by `signer` for `origin` or the
-    /// tiles do not fit it; [`LogStoreError::Disk`].
+    /// [`LogStoreError::Taken`]; [`LogStoreError::Log`] when a checkpoint is not signed by `signer` for `origin` or the
+    /// tiles do not fit it; [`LogStoreError::Behind`]; [`LogStoreError::Disk`].
     pub fn open(dir: &Path, origin: &str, signer: SigningIdentity) -> Result<Self, LogStoreError> {
         fs::create_dir_all(dir).map_err(disk("create", dir))?;
         let lock = take_lock(dir)?;
         let files = LogFiles::new(dir);
         let roots = LogRoots::new(origin, signer.public(), Vec::new(), 0)?;
-        let (writer, note) = match files.checkpoint()? {
+        let (writer, note) = match read_note(&dir.join(SETTLED))? {
             Some(note) => (Writer::resume(&roots.verify_signed(&note)?.checkpoint, &files)?, note),
             None => {
                 let empty = Checkpoint { origin: origin.to_owned(), size: 0, root: TreeHash::empty() };
-                let note = empty.sign(&signer)?;
-                replace_checkpoint(dir, &note)?;
-                (Writer::new(), note)
+                (Writer::new(), empty.sign(&signer)?)
             }
         };
-        Ok(Self { files, origin: origin.to_owned(), signer, writer, note, failed: false, _lock: lock })
+        let (journal, records) = Journal::open(dir).map_err(disk("open the journal in", dir))?;
+        let mut store = Self {
+            files,
+            origin: origin.to_owned(),
+            signer,
+            writer,
+            note,
+            journal,
+            unsettled: Unsettled::new(),
+            settling: None,
+            folders: HashSet::new(),
+            failed: false,
+            _lock: lock,
+        };
+        store.replay(records, &roots)?;
+        store.settle()?;
+        store.publish_again(&roots)?;
+        Ok(store)
+    }
+
+    /// Appends what the journal holds beyond the settled tiles.
+    fn replay(&mut self, records: Vec<Record>, roots: &LogRoots) -> Result<(), LogStoreError> {
+        let mut last = None;
+        for record in records {
+            // Others were settled before; a gap cannot be, for each file is written in order.
+            if record.first == self.writer.size() && !record.leaves.is_empty() {
+                for leaf in &record.leaves {
+                    self.writer.append(leaf)?;
+                }
+                last = Some(record.note);
+            }
+        }
+        let (Some(last), Some(batch)) = (last, self.writer.commit()) else { return Ok(()) };
+        let note = Note::parse(&last)?;
+        let signed = roots.verify_signed(&note)?.checkpoint;
+        if (signed.size, signed.root) != (batch.size, batch.root) {
+            return Err(LogError::BadTile { path: "journal".to_owned() }.into());
+        }
+        self.write_tiles(&batch)?;
+        self.note = note;
+        Ok(())
+    }
+
+    /// Publishes the checkpoint that was found, with the cosignatures it had if it was published before.
+    fn publish_again(&mut self, roots: &LogRoots) -> Result<(), LogStoreError> {
+        // Not synced when it was written: where power was lost it may be anything.
+        let published = self.files.checkpoint().ok().flatten();
+        if let Some(published) = published
+            && let Ok(trusted) = roots.verify_signed(&published)
+        {
+            let (found, published_size) = (self.writer.size(), trusted.checkpoint.size);
+            if published_size > found {
+                return Err(LogStoreError::Behind { found, published: published_size });
+            }
+            if published.text() == self.note.text() {
+                self.note = published;
+            }
+        }
+        replace_note(&self.files.dir, CHECKPOINT, &self.note, Sync::No)
     }
 
     /// The files, for reading.
@@ -248,35 +344,69 @@ impl LogStore {
         }
         if let Some(batch) = self.writer.commit() {
             self.failed = true;
-            self.publish(&batch)?;
+            self.publish(first, leaves, &batch)?;
             self.failed = false;
         }
         Ok(first)
     }
 
-    fn publish(&mut self, batch: &Batch) -> Result<(), LogStoreError> {
-        let mut folders = BTreeSet::new();
+    fn publish<L: AsRef<[u8]>>(
+        &mut self,
+        first: u64,
+        leaves: &[L],
+        batch: &Batch,
+    ) -> Result<(), LogStoreError> {
+        self.write_tiles(batch)?;
+        let note = batch.checkpoint(&self.origin).sign(&self.signer)?;
+        let record = Record::encode(first, leaves, &note.to_text());
+        self.journal.append(&record).map_err(disk("write the journal in", &self.files.dir))?;
+        replace_note(&self.files.dir, CHECKPOINT, &note, Sync::No)?;
+        self.note = note;
+        if self.journal.is_full() { self.turn() } else { Ok(()) }
+    }
+
+    /// Writes tiles without waiting for the disk.
+    fn write_tiles(&mut self, batch: &Batch) -> Result<(), LogStoreError> {
         for (id, bytes) in &batch.tiles {
             let path = self.files.path(*id);
-            write_durably(&path, bytes, &mut folders)?;
+            let folder = path.parent().expect("a tile lies in a folder");
+            if !self.folders.contains(folder) {
+                fs::create_dir_all(folder).map_err(disk("create", folder))?;
+                self.folders.insert(folder.to_owned());
+            }
+            fs::write(&path, bytes).map_err(disk("write", &path))?;
+            self.unsettled.insert((id.kind, id.index), *id);
         }
-        for folder in &folders {
-            sync_folder(folder)?;
-        }
-        let note = batch.checkpoint(&self.origin).sign(&self.signer)?;
-        replace_checkpoint(&self.files.dir, &note)?;
-        self.note = note;
-        self.drop_partials(batch);
         Ok(())
     }
 
-    /// Removes the partial tiles that a full one has taken the place of. They are harmless where that fails.
-    fn drop_partials(&self, batch: &Batch) {
-        for (id, _) in batch.tiles.iter().filter(|(id, _)| id.width == tile::TILE_WIDTH) {
-            let mut partials = self.files.path(*id).into_os_string();
-            partials.push(".p");
-            let _ = fs::remove_dir_all(partials);
+    /// Lets the other file of the journal take over while this one is settled. Waits when that one is not settled yet.
+    fn turn(&mut self) -> Result<(), LogStoreError> {
+        self.wait_until_settled()?;
+        let (files, note, tiles) =
+            (self.files.clone(), self.note.clone(), std::mem::take(&mut self.unsettled));
+        let thread = thread::Builder::new().name("log-settle".to_owned());
+        let settling = thread.spawn(move || settle(&files, &note, &tiles));
+        self.settling = Some(settling.map_err(disk("start a thread for", &self.files.dir))?);
+        self.folders.clear(); // only so that it does not grow for ever
+        self.journal.turn();
+        Ok(())
+    }
+
+    fn wait_until_settled(&mut self) -> Result<(), LogStoreError> {
+        match self.settling.take() {
+            Some(settling) => settling.join().map_err(|_| LogStoreError::Stopped)?,
+            None => Ok(()),
         }
+    }
+
+    /// Waits until everything appended lies in tiles on disk, so that opening has nothing to do.
+    ///
+    /// # Errors
+    /// [`LogStoreError::Disk`].
+    pub fn settle(&mut self) -> Result<(), LogStoreError> {
+        self.wait_until_settled()?;
+        settle(&self.files, &self.note, &std::mem::take(&mut self.unsettled))
     }
 
     /// Adds witnesses' lines to the published checkpoint. Lines for another text are the caller's to keep out
@@ -292,7 +422,8 @@ impl LogStore {
         for line in lines {
             note.add(line);
         }
-        replace_checkpoint(&self.files.dir, &note)?;
+        // Not synced: who got a proof has the lines, and witnesses give them again.
+        replace_note(&self.files.dir, CHECKPOINT, &note, Sync::No)?;
         self.note = note;
         Ok(())
     }
@@ -309,29 +440,64 @@ fn take_lock(dir: &Path) -> Result<File, LogStoreError> {
     }
 }
 
-/// Writes one file and fsyncs it; notes in `folders` which folders got a new entry.
-fn write_durably(path: &Path, bytes: &[u8], folders: &mut BTreeSet<PathBuf>) -> Result<(), LogStoreError> {
-    let folder = path.parent().expect("a tile lies in a folder");
-    if !folder.exists() {
-        // Every new folder is an entry of the one above it.
-        let existing = folder.ancestors().find(|above| above.exists());
-        folders.extend(folder.ancestors().take_while(|above| Some(*above) != existing).map(Path::to_owned));
-        folders.extend(existing.map(Path::to_owned));
-        fs::create_dir_all(folder).map_err(disk("create", folder))?;
+/// Waits until `tiles` are on disk, then says so in `settled`, then removes the partial tiles that full ones have taken
+/// the place of: the checkpoint that was settled before may need them until then.
+fn settle(files: &LogFiles, note: &Note, tiles: &Unsettled) -> Result<(), LogStoreError> {
+    let paths: Vec<PathBuf> = tiles.values().map(|id| files.path(*id)).collect();
+    let folders: BTreeSet<PathBuf> = paths
+        .iter()
+        .flat_map(|path| path.ancestors().skip(1).take_while(|folder| folder.starts_with(&files.dir)))
+        .map(Path::to_owned)
+        .collect();
+    sync_all(&paths)?;
+    sync_all(&folders.into_iter().collect::<Vec<_>>())?;
+    replace_note(&files.dir, SETTLED, note, Sync::Yes)?;
+    for id in tiles.values().filter(|id| id.width == tile::TILE_WIDTH) {
+        let mut partials = files.path(*id).into_os_string();
+        partials.push(".p");
+        // Harmless where that fails.
+        let _ = fs::remove_dir_all(partials);
     }
-    folders.insert(folder.to_owned());
-    File::create(path)
-        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_data()))
-        .map_err(disk("write", path))
+    Ok(())
 }
 
-fn replace_checkpoint(dir: &Path, note: &Note) -> Result<(), LogStoreError> {
-    let (path, new) = (dir.join("checkpoint"), dir.join("checkpoint.new"));
+/// Syncs files and folders, several at a time.
+fn sync_all(paths: &[PathBuf]) -> Result<(), LogStoreError> {
+    let left = Mutex::new(paths.iter());
+    let sync = || {
+        loop {
+            let next = left.lock().expect("nothing panics while it is held").next();
+            let Some(path) = next else { return Ok(()) };
+            File::open(path).and_then(|file| file.sync_all()).map_err(disk("sync", path))?;
+        }
+    };
+    thread::scope(|scope| {
+        let threads: Vec<_> = (1..SETTLE_THREADS.min(paths.len())).map(|_| scope.spawn(sync)).collect();
+        let own = sync();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().map_err(|_| LogStoreError::Stopped)?)
+            .fold(own, Result::and)
+    })
+}
+
+/// Whether to wait for the disk.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sync {
+    Yes,
+    No,
+}
+
+fn replace_note(dir: &Path, name: &str, note: &Note, sync: Sync) -> Result<(), LogStoreError> {
+    let (path, new) = (dir.join(name), dir.join(format!("{name}.new")));
     File::create(&new)
-        .and_then(|mut file| file.write_all(note.to_text().as_bytes()).and_then(|()| file.sync_data()))
+        .and_then(|mut file| {
+            file.write_all(note.to_text().as_bytes())?;
+            if sync == Sync::Yes { file.sync_data() } else { Ok(()) }
+        })
         .map_err(disk("write", &new))?;
     fs::rename(&new, &path).map_err(disk("replace", &path))?;
-    sync_folder(dir)
+    if sync == Sync::Yes { sync_folder(dir) } else { Ok(()) }
 }
 
 fn sync_folder(folder: &Path) -> Result<(), LogStoreError> {
@@ -479,19 +645,140 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_that_was_never_published_is_overwritten() {
+    fn a_batch_that_was_never_durable_is_overwritten() {
         let dir = tempfile::tempdir().expect("a folder");
         open(dir.path()).append(&leaves(0..250)).expect("room");
-        let published = fs::read(dir.path().join("checkpoint")).expect("there");
         let mut store = open(dir.path());
+        let before = Kept::of(dir.path());
         store.append(&[b"never seen"; 600]).expect("room");
         drop(store);
-        // As if killed before the rename: everything was written but the checkpoint. One tile is torn as well.
-        fs::write(dir.path().join("checkpoint"), published).expect("writable");
+        // As if killed before the journal's record: tiles were written, one of them torn, nothing else.
+        before.restore();
         fs::write(dir.path().join("tile/0/001"), [1; 100]).expect("writable");
         let mut store = open(dir.path());
         assert_eq!(store.append(&leaves(250..900)).expect("room"), 250);
         check(dir.path(), 900);
+    }
+
+    /// The files that say what the log is, as they were.
+    struct Kept(Vec<(PathBuf, Option<Vec<u8>>)>);
+
+    impl Kept {
+        fn of(dir: &Path) -> Self {
+            let names = ["checkpoint", "settled", "journal.0", "journal.1"];
+            Self(names.map(|name| (dir.join(name), fs::read(dir.join(name)).ok())).into())
+        }
+
+        fn restore(&self) {
+            for (path, bytes) in &self.0 {
+                match bytes {
+                    Some(bytes) => fs::write(path, bytes).expect("writable"),
+                    None => fs::remove_file(path).expect("removable"),
+                }
+            }
+        }
+
+        fn bytes(&self, name: &str) -> &[u8] {
+            let kept = self.0.iter().find(|(path, _)| path.ends_with(name));
+            kept.and_then(|(_, bytes)| bytes.as_deref()).expect("it was there")
+        }
+    }
+
+    #[test]
+    fn a_torn_record_is_as_if_it_was_never_written() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let mut store = open(dir.path());
+        store.append(&leaves(0..30)).expect("room");
+        let before = Kept::of(dir.path());
+        store.append(&leaves(30..80)).expect("room");
+        drop(store);
+        let after = Kept::of(dir.path());
+        let (start, whole) = (before.bytes("journal.0").len(), after.bytes("journal.0"));
+        let torn = |journal: &[u8]| {
+            before.restore();
+            fs::write(dir.path().join("journal.0"), journal).expect("writable");
+            let mut store = open(dir.path());
+            assert_eq!(store.size(), 30);
+            assert_eq!(store.append(&leaves(30..33)).expect("room"), 30);
+            drop(store);
+            check(dir.path(), 33);
+        };
+        for length in (start..whole.len()).step_by(97).chain([whole.len() - 1]) {
+            torn(&whole[..length]);
+        }
+        // The end of the record on disk and its middle not, as disks may have it.
+        for sector in (start + 1..whole.len()).step_by(200) {
+            let mut journal = whole.to_vec();
+            let end = whole.len().min(sector + 64);
+            journal[sector..end].fill(0);
+            torn(&journal);
+        }
+    }
+
+    #[test]
+    fn tiles_that_power_was_lost_before_writing_come_back_from_the_journal() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let mut store = open(dir.path());
+        store.append(&leaves(0..300)).expect("room");
+        store.settle().expect("room");
+        let on_disk = tiles_of(dir.path());
+        store.append(&leaves(300..700)).expect("room");
+        store.append(&leaves(700..1000)).expect("room");
+        drop(store);
+        for path in tiles_of(dir.path()).difference(&on_disk) {
+            fs::write(path, b"").expect("writable");
+        }
+        fs::write(dir.path().join("checkpoint"), [0; 64]).expect("writable");
+        assert_eq!(open(dir.path()).size(), 1000);
+        check(dir.path(), 1000);
+    }
+
+    fn tiles_of(dir: &Path) -> BTreeSet<PathBuf> {
+        let mut found = BTreeSet::new();
+        let mut folders = vec![dir.join("tile")];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).expect("readable") {
+                let path = entry.expect("readable").path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else {
+                    found.insert(path);
+                }
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn a_log_that_lost_what_it_published_is_not_opened() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let mut store = open(dir.path());
+        store.append(&leaves(0..30)).expect("room");
+        let journal = fs::read(dir.path().join("journal.0")).expect("there");
+        store.append(&leaves(30..40)).expect("room");
+        drop(store);
+        fs::write(dir.path().join("journal.0"), journal).expect("writable");
+        let error = LogStore::open(dir.path(), ORIGIN, signer()).expect_err("ten leaves are gone");
+        assert_eq!(error.code(), "E-STO-25");
+        assert_eq!(error.to_string(), "log holds 30 leaves where 40 were published");
+    }
+
+    #[test]
+    fn the_files_of_the_journal_take_turns_and_stay_short() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let mut store = open(dir.path());
+        let mut size = 0;
+        for count in (0..100).map(|round| 1 + round * 37 % 500) {
+            store.append(&leaves(size..size + count)).expect("room");
+            size += count;
+        }
+        drop(store);
+        for number in 0..2 {
+            let length = fs::metadata(crate::log_journal::path(dir.path(), number)).expect("there").len();
+            assert!((1..128 << 10).contains(&length), "{length}");
+        }
+        assert_eq!(open(dir.path()).size(), size);
+        check(dir.path(), size);
     }
 
     #[test]
@@ -529,6 +816,7 @@ mod tests {
         };
         assert_eq!(code(ORIGIN, 2), "E-LOG-03");
         assert_eq!(code("example.com/other", 1), "E-LOG-02");
+        drop(open(dir.path()));
         let tile = dir.path().join("tile/0/000.p/10");
         let mut bytes = fs::read(&tile).expect("there");
         bytes[0] ^= 1;

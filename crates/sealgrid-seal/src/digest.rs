@@ -186,6 +186,8 @@ pub mod labels {
         RECEIPT_FILE = "sealgrid/receipt/file/v1";
         /// What the log holds for a receipt.
         RECEIPT_LEAF = "sealgrid/receipt/leaf/v1";
+        /// Checksum of a record of the log's journal on its own disk.
+        LOG_JOURNAL = "sealgrid/log/journal/v1";
     }
 }
 
