@@ -105,6 +105,9 @@ pub struct LimitsConfig {
     pub jobs_max: u32,
     /// Jobs accepted and not yet answered, of one client.
     pub jobs_per_client_max: u32,
+    /// Most operations of one job, in millions: multiply-adds and elements of a record, times records. A core with AVX-512
+    /// does about a hundred thousand of these a second, one with plain Rust about ten thousand.
+    pub job_mega_operations_max: u32,
     /// Requests of one peer handled at once.
     pub calls_per_peer_max: u32,
     /// Requests of all peers handled at once.
@@ -183,6 +186,7 @@ impl Default for LimitsConfig {
             workers: 0,
             jobs_max: 1024,
             jobs_per_client_max: 64,
+            job_mega_operations_max: 1_000_000,
             calls_per_peer_max: 64,
             calls_max: 1024,
             request_memory_mib_max: 256,
@@ -251,11 +255,18 @@ impl LimitsConfig {
         Duration::from_secs(self.drain_seconds_max.into())
     }
 
+    /// Most operations of one job.
+    #[must_use]
+    pub fn operations_max(&self) -> u64 {
+        u64::from(self.job_mega_operations_max) * 1_000_000
+    }
+
     fn check(&self) -> Result<(), ConfigError> {
         require(self.workers <= 1024, "limits.workers", "at most 1024")?;
         for (key, value, max) in [
             ("limits.jobs_max", self.jobs_max, 1 << 20),
             ("limits.jobs_per_client_max", self.jobs_per_client_max, 1 << 20),
+            ("limits.job_mega_operations_max", self.job_mega_operations_max, u32::MAX),
             ("limits.calls_per_peer_max", self.calls_per_peer_max, 1 << 16),
             ("limits.calls_max", self.calls_max, 1 << 20),
             ("limits.request_memory_mib_max", self.request_memory_mib_max, 1 << 11),

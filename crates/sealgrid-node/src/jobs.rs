@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use sealgrid_net::{Refusal, Request};
+use sealgrid_protocol::job::header::JobHeader;
 use sealgrid_protocol::job::message::{Exchange, Message, Why};
 use sealgrid_protocol::job::node::{NodeConfig, NodeEffect, NodeEvent, NodeMachine, NodeReport};
 use sealgrid_protocol::job::work::{Done, Work};
@@ -22,7 +23,7 @@ use tokio::task::AbortHandle;
 use crate::api::refusal;
 use crate::keys::NodeKeys;
 use crate::metrics::Metrics;
-use crate::models::Models;
+use crate::models::{Models, Ready};
 use crate::pool::Pool;
 use crate::state::{Space, State, StateError};
 
@@ -48,6 +49,8 @@ pub struct Means {
     pub state: State,
     /// What is counted.
     pub metrics: Metrics,
+    /// Most operations of one job: those of a record times records. More is refused before anything is opened.
+    pub operations_max: u64,
 }
 
 /// The jobs of one node.
@@ -192,7 +195,7 @@ impl Jobs {
 
     fn run(&self, core: &mut Core, ticket: Ticket, work: Work) {
         let this = self.this.clone();
-        let client = client_of(&work);
+        let client = header_of(&work).client;
         let task = move || {
             let Some(jobs) = this.upgrade() else { return };
             let outcome = jobs.work(&work);
@@ -209,7 +212,11 @@ impl Jobs {
     /// On a worker. A payload sealed to a rotated key opens with that one.
     fn work(&self, work: &Work) -> Done {
         let started = Instant::now();
-        let model = self.means.models.prepared(&work.model());
+        let ready = self.means.models.prepared(&work.model());
+        if ready.as_ref().is_some_and(|ready| self.is_too_costly(ready, work)) {
+            return Done::Refuse(Why::TooCostly);
+        }
+        let model = ready.map(|ready| ready.model);
         let mut done = Done::Refuse(Why::Malformed);
         for keys in self.means.keys.job() {
             done = work.perform(&keys, model.as_deref(), &mut rand::rng());
@@ -219,6 +226,12 @@ impl Jobs {
         }
         self.means.metrics.ran(started.elapsed());
         done
+    }
+
+    /// By the header's word for the number of records, which the payload has to keep once it is opened.
+    fn is_too_costly(&self, ready: &Ready, work: &Work) -> bool {
+        let records = u64::from(header_of(work).records);
+        ready.operations_per_record.saturating_mul(records) > self.means.operations_max
     }
 
     fn report(&self, core: &mut Core, report: NodeReport) {
@@ -252,9 +265,9 @@ impl Core {
     }
 }
 
-fn client_of(work: &Work) -> PublicIdentity {
+fn header_of(work: &Work) -> &JobHeader {
     match work {
-        Work::Execute(assign) | Work::Operands(assign, _) => assign.header.client,
-        Work::Referee(refer) => refer.header.client,
+        Work::Execute(assign) | Work::Operands(assign, _) => &assign.header,
+        Work::Referee(refer) => &refer.header,
     }
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use sealgrid_graph::cost;
 use sealgrid_graph::execute::{Executor, Prepared};
 use sealgrid_graph::integer::Graph;
 use sealgrid_graph::model::{MODEL_BYTES_MAX, Model, ModelCommitment};
@@ -64,8 +65,17 @@ struct Cache {
     entries: HashMap<ModelCommitment, Entry>,
 }
 
+/// A model that can run.
+#[derive(Clone)]
+pub struct Ready {
+    /// The model.
+    pub model: Arc<dyn Prepared>,
+    /// What one record costs: multiply-adds, and elements that operations yield.
+    pub operations_per_record: u64,
+}
+
 struct Entry {
-    model: Arc<dyn Prepared>,
+    ready: Ready,
     bytes: usize,
     used: u64,
 }
@@ -106,18 +116,21 @@ impl Models {
 
     /// The prepared model, from memory or from its file; `None` when it is not served, or its file is gone or altered.
     #[must_use]
-    pub fn prepared(&self, commitment: &ModelCommitment) -> Option<Arc<dyn Prepared>> {
-        if let Some(model) = self.cache().find(commitment) {
-            return Some(model);
+    pub fn prepared(&self, commitment: &ModelCommitment) -> Option<Ready> {
+        if let Some(ready) = self.cache().find(commitment) {
+            return Some(ready);
         }
         let path = self.files.get(commitment)?;
         // Outside the lock: preparing takes long, and another model's jobs need not wait. Two workers may prepare the
         // same model at once; the second result replaces an equal first.
         let model = read_model(path).ok().filter(|model| model.commitment() == *commitment)?;
         let bytes = memory(model.graph());
-        let prepared: Arc<dyn Prepared> = self.executor.prepare(model.graph().clone()).ok()?.into();
-        self.cache().keep(*commitment, prepared.clone(), bytes);
-        Some(prepared)
+        let count = cost::count(model.graph());
+        let operations_per_record = count.multiply_adds.saturating_add(count.elements);
+        let ready =
+            Ready { model: self.executor.prepare(model.graph().clone()).ok()?.into(), operations_per_record };
+        self.cache().keep(*commitment, ready.clone(), bytes);
+        Some(ready)
     }
 
     fn cache(&self) -> MutexGuard<'_, Cache> {
@@ -126,15 +139,15 @@ impl Models {
 }
 
 impl Cache {
-    fn find(&mut self, commitment: &ModelCommitment) -> Option<Arc<dyn Prepared>> {
+    fn find(&mut self, commitment: &ModelCommitment) -> Option<Ready> {
         self.clock += 1;
         let entry = self.entries.get_mut(commitment)?;
         entry.used = self.clock;
-        Some(entry.model.clone())
+        Some(entry.ready.clone())
     }
 
     /// Keeps a model if it fits at all, making room by forgetting the least recently used ones.
-    fn keep(&mut self, commitment: ModelCommitment, model: Arc<dyn Prepared>, bytes: usize) {
+    fn keep(&mut self, commitment: ModelCommitment, ready: Ready, bytes: usize) {
         if bytes > self.bytes_max {
             return;
         }
@@ -145,7 +158,7 @@ impl Cache {
             self.forget(&oldest);
         }
         self.bytes += bytes;
-        self.entries.insert(commitment, Entry { model, bytes, used: self.clock });
+        self.entries.insert(commitment, Entry { ready, bytes, used: self.clock });
     }
 
     fn forget(&mut self, commitment: &ModelCommitment) {

@@ -210,8 +210,14 @@ impl Node {
             let machine =
                 MachineConfig { identity: keys.signing(Purpose::Node)?, environment, limits: bounds };
             let pool = Pool::start(limits.workers.into(), waiting, per_client);
-            let means =
-                Means { keys: keys.clone(), models: models.clone(), pool, state, metrics: metrics.clone() };
+            let means = Means {
+                keys: keys.clone(),
+                models: models.clone(),
+                pool,
+                state,
+                metrics: metrics.clone(),
+                operations_max: limits.operations_max(),
+            };
             jobs = Some(Jobs::restore(machine, means)?);
         }
         let drain_max = config.limits.drain();

@@ -12,7 +12,7 @@ use sealgrid_graph::integer::{Builder, Primitive, Requantise, ValueType};
 use sealgrid_graph::model::{Decision, InputCard, Model, ModelCard, ModelCommitment, OutputCard};
 use sealgrid_graph::tensor::{DType, Data, Shape, Tensor};
 use sealgrid_node::client::{ClientOptions, GridClient, Job, Progress};
-use sealgrid_node::config::NodeConfig;
+use sealgrid_node::config::{LimitsConfig, NodeConfig};
 use sealgrid_node::directory::Loaded;
 use sealgrid_node::fault::Fault;
 use sealgrid_node::grid::{GridFiles, GridPlan};
@@ -101,9 +101,11 @@ pub fn passphrase() -> SecretBytes {
 /// A node with a runtime of its own, so that it can end like a process.
 pub struct RunningNode {
     pub identity: PublicIdentity,
-    pub node: Arc<Node>,
-    runtime: Arc<Mutex<Option<Runtime>>>,
+    running: Running,
 }
+
+/// Emptied by a crash, so that its sockets close as those of a process do.
+type Running = Arc<Mutex<Option<(Runtime, Arc<Node>)>>>;
 
 impl RunningNode {
     pub fn start(config: NodeConfig, executor: Arc<dyn Executor>) -> Self {
@@ -112,8 +114,8 @@ impl RunningNode {
             .enable_all()
             .build()
             .expect("a runtime");
-        let slot = Arc::new(Mutex::new(None::<Runtime>));
-        let crashing = slot.clone();
+        let running = Running::default();
+        let crashing = running.clone();
         let options = NodeOptions {
             cost: Cost::LEAST,
             executor,
@@ -125,13 +127,18 @@ impl RunningNode {
             let _ = say.send(Box::pin(Node::start(config, options)).await);
         });
         let node = heard.recv().expect("the future ends").expect("starts");
-        *slot.lock().expect("not poisoned") = Some(runtime);
-        Self { identity: node.identity(), node: Arc::new(node), runtime: slot }
+        let identity = node.identity();
+        *running.lock().expect("not poisoned") = Some((runtime, Arc::new(node)));
+        Self { identity, running }
+    }
+
+    pub fn node(&self) -> Arc<Node> {
+        self.running.lock().expect("not poisoned").as_ref().expect("running").1.clone()
     }
 
     /// Runs a future on the node's own runtime.
     pub fn on<T: Send + 'static>(&self, future: impl Future<Output = T> + Send + 'static) -> T {
-        let handle = self.runtime.lock().expect("not poisoned").as_ref().expect("running").handle().clone();
+        let handle = self.running.lock().expect("not poisoned").as_ref().expect("running").0.handle().clone();
         let (say, heard) = std::sync::mpsc::sync_channel(1);
         handle.spawn(async move {
             let _ = say.send(future.await);
@@ -147,13 +154,15 @@ impl RunningNode {
 
 impl Drop for RunningNode {
     fn drop(&mut self) {
-        end(&self.runtime);
+        end(&self.running);
     }
 }
 
-fn end(runtime: &Mutex<Option<Runtime>>) {
-    if let Some(runtime) = runtime.lock().expect("not poisoned").take() {
+fn end(running: &Running) {
+    let ended = running.lock().expect("not poisoned").take();
+    if let Some((runtime, node)) = ended {
         runtime.shutdown_background();
+        drop(node);
     }
 }
 
@@ -171,18 +180,22 @@ impl Grid {
     }
 
     pub fn start_with(nodes: usize, faults: &[(usize, Fault)], executor: &Arc<dyn Executor>) -> Self {
+        Self::start_plan(GridPlan { nodes, faults: faults.to_vec(), ..GridPlan::default() }, executor)
+    }
+
+    /// Every node has these bounds.
+    pub fn start_within(nodes: usize, limits: &LimitsConfig) -> Self {
+        let executor: Arc<dyn Executor> = Arc::new(FastExecutor::default());
+        Self::start_plan(GridPlan { nodes, limits: limits.clone(), ..GridPlan::default() }, &executor)
+    }
+
+    fn start_plan(plan: GridPlan, executor: &Arc<dyn Executor>) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let model = small_model();
         let path = folder.path().join("small.sgm");
         std::fs::write(&path, model.to_bytes()).expect("written");
-        let plan = GridPlan {
-            nodes,
-            witnesses: 2.min(nodes - 1),
-            models: vec![path],
-            faults: faults.to_vec(),
-            cost: Cost::LEAST,
-            ..GridPlan::default()
-        };
+        let witnesses = 2.min(plan.nodes - 1);
+        let plan = GridPlan { witnesses, models: vec![path], cost: Cost::LEAST, ..plan };
         let at = folder.path().join("grid");
         let files = plan.lay_out(&at, &authority(), &passphrase(), now()).expect("laid out");
         let start = |config: &PathBuf| RunningNode::start(load(config), executor.clone());
@@ -259,4 +272,58 @@ impl sealgrid_graph::execute::Prepared for PatientRun {
         std::thread::sleep(self.0);
         self.1.run(inputs, observer)
     }
+}
+
+/// Waits until a node that crashed in this process has let go of its folder: when the last task of its runtime is gone.
+pub fn wait_until_free(data: &Path) {
+    for _ in 0..200 {
+        if sealgrid_node::folder::DataFolder::take(data).is_ok()
+            && sealgrid_node::state::State::open(&data.join("state.redb")).is_ok()
+        {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    std::thread::sleep(Duration::from_millis(100));
+}
+
+/// The bytes of one `signed` assignment and the node it is for.
+pub async fn raw_assign(client: &GridClient, grid: &Grid, byte: u8) -> (Vec<u8>, PublicIdentity) {
+    let (mut assigns, parties) = raw(client, grid, byte, Verification::Signed, 1).await;
+    (assigns.remove(0), parties[0])
+}
+
+pub async fn raw_quorum(client: &GridClient, grid: &Grid, byte: u8) -> (Vec<Vec<u8>>, Vec<PublicIdentity>) {
+    raw(client, grid, byte, Verification::Quorum { members: 2 }, 1).await
+}
+
+/// What a client's machine would send first.
+pub async fn raw(
+    client: &GridClient,
+    grid: &Grid,
+    byte: u8,
+    verification: Verification,
+    records: usize,
+) -> (Vec<Vec<u8>>, Vec<PublicIdentity>) {
+    use sealgrid_protocol::job::client::{ClientEffect, ClientEvent, ClientMachine};
+    use sealgrid_protocol::machine::Machine;
+    let mut job = grid.job(verification, records);
+    job.policy.witnesses_min = 1;
+    job.policy.limits.deadline_ms = 60_000;
+    let plan = client.plan(&job).await.expect("planned");
+    let mut machine = ClientMachine::begin(person(byte), rand::rng(), plan, now()).expect("begins");
+    let (mut assigns, mut parties) = (Vec::new(), Vec::new());
+    while let Some(effect) = machine.poll() {
+        match effect {
+            ClientEffect::Store { ticket, .. } => {
+                machine.handle(now(), ClientEvent::Stored { ticket });
+            }
+            ClientEffect::Send { to, message } => {
+                assigns.push(message.encode());
+                parties.push(to);
+            }
+            _ => {}
+        }
+    }
+    (assigns, parties)
 }

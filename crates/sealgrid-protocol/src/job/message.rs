@@ -312,11 +312,15 @@ pub enum Why {
     #[n(11)]
     #[error("the claims are not what the node saw")]
     BadClaims,
+    /// Model and records cost more than the node gives one job.
+    #[n(12)]
+    #[error("the job costs more than the node gives one job")]
+    TooCostly,
 }
 
 impl Why {
     /// Every reason.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Malformed,
         Self::NotAParty,
         Self::OtherClient,
@@ -329,6 +333,7 @@ impl Why {
         Self::BadVotes,
         Self::BadQuestion,
         Self::BadClaims,
+        Self::TooCostly,
     ];
 
     /// The code in docs/reference/errors/quorum.md.
@@ -347,6 +352,7 @@ impl Why {
             Self::BadVotes => "E-QRM-08",
             Self::BadQuestion => "E-QRM-09",
             Self::BadClaims => "E-QRM-10",
+            Self::TooCostly => "E-RES-61",
         }
     }
 }

@@ -3,7 +3,8 @@
 //! It must (1) vote once a job, even across kill -9; (2) show its vote only after all votes are fixed; (3) answer a
 //! repeated question with the same answer; (4) hold a bounded number of jobs, and say so when full; (5) forget by the
 //! deadline. For (1) the vote is hidden by a value derived from the node's own secret and the job, and is durable
-//! before it is sent: whatever is lost, the same vote comes out again, or none.
+//! before it is sent: whatever is lost, the same vote comes out again, or none. A result of `signed` is durable before it
+//! is sent, too: a node signs one receipt a job.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
@@ -102,6 +103,20 @@ enum Record {
         #[n(3)]
         trace: Commitment,
     },
+    /// `signed`: all that is needed to give the same answer to the same assignment.
+    #[n(2)]
+    Answer {
+        #[n(0)]
+        version: u16,
+        #[n(1)]
+        client: PublicIdentity,
+        #[n(2)]
+        deadline: Millis,
+        #[n(3)]
+        assignment: Digest,
+        #[n(4)]
+        answer: Answer,
+    },
     #[n(1)]
     Ended {
         #[n(0)]
@@ -125,12 +140,17 @@ enum State {
     Store(Vote),
     /// The vote is sent.
     Voted(Vote),
+    /// `signed`: the result is being made durable.
+    StoreAnswer(Box<Answer>),
     /// `signed`: the result is sent.
     Answered(Box<Answer>),
 }
 
 struct Entry {
-    assign: Arc<Assign>,
+    client: PublicIdentity,
+    deadline: Millis,
+    /// `None` once a result of `signed` is known: nothing is run again.
+    assign: Option<Arc<Assign>>,
     digest: Digest,
     state: State,
     /// What is known of the run; lost in a crash and made again when a question needs it.
@@ -148,6 +168,43 @@ enum Pending {
     Operands(JobId),
     Referee { job: JobId, client: PublicIdentity, operation: u32 },
     Store(JobId),
+}
+
+impl Entry {
+    fn new(assign: Assign, state: State) -> Self {
+        Self {
+            client: assign.header.client,
+            deadline: assign.header.deadline,
+            digest: assignment_digest(&assign),
+            assign: Some(Arc::new(assign)),
+            state,
+            run: None,
+            rerunning: false,
+            waiting: Vec::new(),
+            collecting: None,
+        }
+    }
+
+    fn answered(client: PublicIdentity, deadline: Millis, digest: Digest, answer: Answer) -> Self {
+        let state = State::Answered(Box::new(answer));
+        let (run, waiting) = (None, Vec::new());
+        Self {
+            client,
+            deadline,
+            assign: None,
+            digest,
+            state,
+            run,
+            rerunning: false,
+            waiting,
+            collecting: None,
+        }
+    }
+
+    /// The assignment of a job that still runs, or has voted.
+    fn assign(&self) -> &Arc<Assign> {
+        self.assign.as_ref().expect("dropped only when a result of `signed` is known")
+    }
 }
 
 const EXPIRY: Ticket = Ticket(0);
@@ -211,7 +268,13 @@ impl NodeMachine {
         let job = JobId(Digest(key.try_into().ok()?));
         match canonical::decode(value, Exchange::Assign.bytes_max()).ok()? {
             Record::Vote { version: VERSION, assign, output, trace } if assign.header.id() == job => {
-                self.insert(job, assign, State::Voted(Vote { output, trace }));
+                self.insert(job, Entry::new(assign, State::Voted(Vote { output, trace })));
+            }
+            Record::Answer { version: VERSION, client, deadline, assignment, answer }
+                if answer.job == job =>
+            {
+                self.insert(job, Entry::answered(client, deadline, assignment, answer));
+                self.answered.push_back(job);
             }
             Record::Ended { version: VERSION, deadline } => {
                 self.ended.insert(job, deadline);
@@ -222,18 +285,9 @@ impl NodeMachine {
         Some(())
     }
 
-    fn insert(&mut self, job: JobId, assign: Assign, state: State) {
-        *self.per_client.entry(assign.header.client).or_default() += 1;
-        self.deadlines.insert((assign.header.deadline, job));
-        let entry = Entry {
-            digest: assignment_digest(&assign),
-            assign: Arc::new(assign),
-            state,
-            run: None,
-            rerunning: false,
-            waiting: Vec::new(),
-            collecting: None,
-        };
+    fn insert(&mut self, job: JobId, entry: Entry) {
+        *self.per_client.entry(entry.client).or_default() += 1;
+        self.deadlines.insert((entry.deadline, job));
         self.jobs.insert(job, entry);
     }
 
@@ -295,9 +349,9 @@ impl NodeMachine {
         }
         self.check_draft(&assign)?;
         self.make_place(from)?;
-        self.insert(job, assign, State::Execute);
+        self.insert(job, Entry::new(assign, State::Execute));
         self.effects.push_back(NodeEffect::Report(NodeReport::Take(job)));
-        let assign = Arc::clone(&self.jobs[&job].assign);
+        let assign = Arc::clone(self.jobs[&job].assign());
         self.run(Work::Execute(assign), Pending::Execute(job));
         Ok(())
     }
@@ -348,9 +402,9 @@ impl NodeMachine {
 
     fn answer_assignment(&mut self, job: JobId) {
         let entry = &self.jobs[&job];
-        let client = entry.assign.header.client;
+        let client = entry.client;
         match &entry.state {
-            State::Execute | State::Store(_) => {} // it will be answered
+            State::Execute | State::Store(_) | State::StoreAnswer(_) => {} // it will be answered
             State::Voted(vote) => {
                 let commit = self.commit(job, *vote);
                 self.send(client, Message::Commit(commit));
@@ -383,7 +437,7 @@ impl NodeMachine {
         let Some(entry) = self.jobs.get_mut(&job) else {
             return Err(if self.ended.contains_key(&job) { Why::Replayed } else { Why::UnknownJob });
         };
-        if entry.assign.header.client != from {
+        if entry.client != from {
             return Err(Why::OtherClient); // JOB-09
         }
         let State::Voted(vote) = entry.state else { return Err(Why::UnknownJob) };
@@ -398,7 +452,7 @@ impl NodeMachine {
         entry.waiting.retain(|other| other.exchange() != question.exchange());
         entry.waiting.push(question);
         if !std::mem::replace(&mut entry.rerunning, true) {
-            let assign = Arc::clone(&entry.assign);
+            let assign = Arc::clone(entry.assign());
             self.run(Work::Execute(assign), Pending::Execute(job));
         }
         Ok(())
@@ -422,7 +476,7 @@ impl NodeMachine {
 
     /// QUORUM-05: shows the vote only among votes of parties, with its own, one of each.
     fn reveal(&self, job: JobId, vote: Vote, entry: &Entry, run: &Run, open: &Open) -> Result<Message, Why> {
-        let header = &entry.assign.header;
+        let header = &entry.assign().header;
         let own = self.commit(job, vote);
         let ranks: Option<Vec<usize>> =
             open.commits.iter().map(|commit| header.rank(&commit.claimed().node)).collect();
@@ -459,7 +513,7 @@ impl NodeMachine {
         endorse: &Endorse,
     ) -> Result<Message, Why> {
         let claims = &endorse.claims;
-        let header = &entry.assign.header;
+        let header = &entry.assign().header;
         let judgement = check_claims(header, claims, &endorse.votes, &endorse.dispute, Some(&run.key))
             .map_err(|_| Why::BadClaims)?;
         let own_vote = (judgement.output, judgement.trace) == (vote.output, vote.trace);
@@ -473,7 +527,7 @@ impl NodeMachine {
 
     fn collect(&mut self, job: JobId, operation: u32) -> Result<(), Why> {
         let entry = self.jobs.get_mut(&job).expect("the caller knows the job");
-        if operation >= entry.assign.header.shape.operations {
+        if operation >= entry.assign().header.shape.operations {
             return Err(Why::BadQuestion);
         }
         match entry.collecting {
@@ -481,7 +535,7 @@ impl NodeMachine {
             Some(_) => return Err(Why::Busy),
             None => entry.collecting = Some(operation),
         }
-        let assign = Arc::clone(&entry.assign);
+        let assign = Arc::clone(entry.assign());
         self.run(Work::Operands(assign, operation), Pending::Operands(job));
         Ok(())
     }
@@ -506,7 +560,7 @@ impl NodeMachine {
     }
 
     fn close(&mut self, from: PublicIdentity, job: JobId) -> Result<(), Why> {
-        if self.jobs.get(&job).is_some_and(|entry| entry.assign.header.client == from) {
+        if self.jobs.get(&job).is_some_and(|entry| entry.client == from) {
             self.end(job);
         }
         Ok(())
@@ -515,7 +569,7 @@ impl NodeMachine {
     /// Forgets all of a job but that it was taken. Dropping the run wipes the job key.
     fn end(&mut self, job: JobId) {
         let Some(entry) = self.forget(job) else { return };
-        let deadline = entry.assign.header.deadline;
+        let deadline = entry.deadline;
         self.ended.insert(job, deadline);
         self.deadlines.insert((deadline, job));
         self.store(job, Some(&Record::Ended { version: VERSION, deadline }));
@@ -523,11 +577,11 @@ impl NodeMachine {
 
     fn forget(&mut self, job: JobId) -> Option<Entry> {
         let entry = self.jobs.remove(&job)?;
-        self.deadlines.remove(&(entry.assign.header.deadline, job));
-        if let Some(count) = self.per_client.get_mut(&entry.assign.header.client) {
+        self.deadlines.remove(&(entry.deadline, job));
+        if let Some(count) = self.per_client.get_mut(&entry.client) {
             *count -= 1;
             if *count == 0 {
-                self.per_client.remove(&entry.assign.header.client);
+                self.per_client.remove(&entry.client);
             }
         }
         self.answered.retain(|answered| *answered != job);
@@ -549,7 +603,7 @@ impl NodeMachine {
     fn executed(&mut self, now: Millis, job: JobId, done: Done) {
         let Some(entry) = self.jobs.get_mut(&job) else { return };
         entry.rerunning = false;
-        let client = entry.assign.header.client;
+        let client = entry.client;
         let waiting = std::mem::take(&mut entry.waiting);
         let outcome = match (&entry.state, done) {
             (State::Execute, Done::Executed(run)) => self.first_run(now, job, run),
@@ -573,22 +627,27 @@ impl NodeMachine {
     fn first_run(&mut self, now: Millis, job: JobId, run: Box<Run>) -> Result<(), Why> {
         let vote = Vote { output: run.output, trace: run.tree.root() };
         let entry = self.jobs.get_mut(&job).expect("the caller knows the job");
-        if let Some(draft) = &entry.assign.draft {
-            let claims = complete(draft, &entry.assign.header, vote.output, now);
+        if let Some(draft) = &entry.assign().draft {
+            let claims = complete(draft, &entry.assign().header, vote.output, now);
             let receipt = claims.sign(&self.config.identity).map_err(|_| Why::BadClaims)?;
             let answer = Answer { job, receipt: receipt.as_bytes().to_vec(), output: run.sealed };
-            let deadline = entry.assign.header.deadline;
-            entry.state = State::Answered(Box::new(answer));
-            self.answered.push_back(job);
-            self.effects.push_back(NodeEffect::Report(NodeReport::Sign(job)));
-            self.answer_assignment(job);
-            // Only so that a replay is refused after a restart; nothing waits for it.
-            self.store(job, Some(&Record::Ended { version: VERSION, deadline }));
+            let record = Record::Answer {
+                version: VERSION,
+                client: entry.client,
+                deadline: entry.deadline,
+                assignment: entry.digest,
+                answer: answer.clone(),
+            };
+            entry.state = State::StoreAnswer(Box::new(answer));
+            entry.assign = None;
+            // The time in the receipt is this run's: signed and sent twice it would be two receipts of one job.
+            let ticket = self.store(job, Some(&record));
+            self.pending.insert(ticket, Pending::Store(job));
             return Ok(());
         }
         entry.run = Some(run);
         entry.state = State::Store(vote);
-        let assign = Assign::clone(&entry.assign);
+        let assign = Assign::clone(entry.assign());
         let record = Record::Vote { version: VERSION, assign, output: vote.output, trace: vote.trace };
         let ticket = self.store(job, Some(&record));
         self.pending.insert(ticket, Pending::Store(job));
@@ -610,7 +669,7 @@ impl NodeMachine {
         }
         let entry = self.jobs.get_mut(&job).expect("the caller knows the job");
         entry.run = Some(run);
-        let client = entry.assign.header.client;
+        let client = entry.client;
         for question in waiting {
             match self.answer(now, job, vote, question.clone()) {
                 Ok(answer) => self.send(client, answer),
@@ -623,7 +682,7 @@ impl NodeMachine {
     fn collected(&mut self, job: JobId, done: Done) {
         let Some(entry) = self.jobs.get_mut(&job) else { return };
         entry.collecting = None;
-        let client = entry.assign.header.client;
+        let client = entry.client;
         match (&entry.state, done) {
             (State::Voted(vote), Done::Operands(operands, root)) if root == vote.trace => {
                 self.send(client, Message::Operands(*operands));
@@ -649,11 +708,22 @@ impl NodeMachine {
     fn stored(&mut self, ticket: Ticket) {
         let Some(Pending::Store(job)) = self.pending.remove(&ticket) else { return };
         let Some(entry) = self.jobs.get_mut(&job) else { return };
-        if let State::Store(vote) = entry.state {
-            entry.state = State::Voted(vote);
-            self.effects.push_back(NodeEffect::Report(NodeReport::Vote(job)));
-            self.answer_assignment(job);
+        match std::mem::replace(&mut entry.state, State::Execute) {
+            State::Store(vote) => {
+                entry.state = State::Voted(vote);
+                self.effects.push_back(NodeEffect::Report(NodeReport::Vote(job)));
+            }
+            State::StoreAnswer(answer) => {
+                entry.state = State::Answered(answer);
+                self.answered.push_back(job);
+                self.effects.push_back(NodeEffect::Report(NodeReport::Sign(job)));
+            }
+            other => {
+                entry.state = other;
+                return;
+            }
         }
+        self.answer_assignment(job);
     }
 
     fn expire(&mut self, now: Millis) {
