@@ -42,9 +42,9 @@ const HEAD_FRESH: Duration = Duration::from_secs(5);
 /// How long nodes may take to describe themselves.
 const DESCRIBE_TIME: Duration = Duration::from_secs(3);
 /// How often a leaf is appended while the log has too few cosignatures.
-const APPEND_TRIES: u32 = 5;
+const APPEND_TRIES: u32 = 25;
 /// Pause between these.
-const APPEND_PAUSE: Duration = Duration::from_millis(500);
+const APPEND_PAUSE: Duration = Duration::from_millis(100);
 /// How long nodes are told that a job is over before the caller stops caring.
 const CLOSE_TIME: Duration = Duration::from_secs(1);
 

@@ -20,18 +20,20 @@ use tokio::task::JoinSet;
 
 use crate::api::{DESCRIBE, Description, LOG_TILE, WITNESS, refusal};
 use crate::directory::DirectoryFile;
-use crate::log_store::{LogFiles, LogStore, LogStoreError};
+use crate::log_store::{BATCH_LEAVES_MAX, LogFiles, LogStore, LogStoreError};
 
 /// Leaves that may wait for the next batch.
-const QUEUE_MAX: usize = 8192;
-/// Leaves of one batch.
-const BATCH_MAX: usize = 4096;
+const QUEUE_MAX: usize = 2 * BATCH_LEAVES_MAX;
 /// How long a batch waits for cosignatures.
 const COSIGN_TIME: Duration = Duration::from_secs(2);
 /// How often a checkpoint that lacks cosignatures is shown to the witnesses again.
 const RECOSIGN_EVERY: Duration = Duration::from_millis(500);
 /// How often nodes are asked which of them is a witness.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// A grid whose nodes start together: for so long after its start a log does both every [`STARTING_EVERY`], so that the
+/// first job need not wait.
+const STARTING: Duration = Duration::from_secs(30);
+const STARTING_EVERY: Duration = Duration::from_millis(50);
 
 type Waiting = (Vec<u8>, oneshot::Sender<Result<String, Refusal>>);
 
@@ -59,6 +61,7 @@ impl LogService {
             endpoint,
             directory: directory.clone(),
             nodes: HashMap::new(),
+            started: Instant::now(),
             looked: None,
             sizes: HashMap::new(),
         };
@@ -128,12 +131,12 @@ impl Keeper {
             }
             if batch.is_empty() {
                 tokio::select! {
-                    taken = self.queue.recv_many(&mut batch, BATCH_MAX) => {
+                    taken = self.queue.recv_many(&mut batch, BATCH_LEAVES_MAX) => {
                         if taken == 0 {
                             return;
                         }
                     }
-                    () = tokio::time::sleep(RECOSIGN_EVERY) => {}
+                    () = tokio::time::sleep(self.witnesses.pause(RECOSIGN_EVERY)) => {}
                 }
             }
             match self.cycle(std::mem::take(&mut batch)).await {
@@ -205,6 +208,7 @@ struct Witnesses {
     directory: Arc<DirectoryFile>,
     /// Which node has which witness key.
     nodes: HashMap<PublicIdentity, PublicIdentity>,
+    started: Instant,
     looked: Option<Instant>,
     /// The size each witness cosigned last, as it said.
     sizes: HashMap<PublicIdentity, u64>,
@@ -243,10 +247,14 @@ impl Witnesses {
         lines
     }
 
+    fn pause(&self, usual: Duration) -> Duration {
+        if self.started.elapsed() < STARTING { STARTING_EVERY } else { usual }
+    }
+
     /// Asks the directory's nodes who they are, when a witness's node is not known.
     async fn look_for_missing(&mut self, roots: &LogRoots) {
         let known = roots.witnesses().iter().all(|witness| self.nodes.contains_key(&witness.identity));
-        if known || self.looked.is_some_and(|at| at.elapsed() < LOOK_EVERY) {
+        if known || self.looked.is_some_and(|at| at.elapsed() < self.pause(LOOK_EVERY)) {
             return;
         }
         self.looked = Some(Instant::now());

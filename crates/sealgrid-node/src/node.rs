@@ -272,13 +272,14 @@ impl Node {
         &self.service.keys
     }
 
-    /// Takes nothing new and waits until what was accepted is finished, at most the configured time. Whether it was.
+    /// Takes nothing new and waits until what was accepted is finished and answered, at most the configured time. Whether
+    /// it was.
     pub async fn drain(&self) -> bool {
         tracing::info!("draining: finishing accepted jobs, refusing new ones");
         self.service.draining.store(true, Ordering::SeqCst);
         self.metrics.draining.set(1);
         let started = Instant::now();
-        while !self.service.idle() {
+        while !self.service.idle() || self.endpoint.serving() > 0 {
             if started.elapsed() > self.drain_max {
                 tracing::warn!("the time to drain is over; clients turn to other nodes for the rest");
                 return false;
@@ -294,14 +295,16 @@ impl Node {
         self.tasks.shutdown().await;
     }
 
-    /// Runs until SIGTERM or SIGINT, then drains and stops. A second signal ends at once.
+    /// Runs until SIGTERM or SIGINT, then drains and stops. A second signal ends at once. Calls `ready` when a signal
+    /// would be heard.
     ///
     /// # Errors
     /// When the signals cannot be listened to.
-    pub async fn run(self) -> std::io::Result<()> {
+    pub async fn run(self, ready: impl FnOnce(&Self)) -> std::io::Result<()> {
         use tokio::signal::unix::{SignalKind, signal};
         let (mut terminate, mut interrupt) =
             (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        ready(&self);
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}

@@ -49,11 +49,13 @@ impl NodeCommand {
             let node = Node::start(config, options)
                 .await
                 .map_err(|error| Failure::new(error.code(), "the node cannot start").why(error))?;
-            announce(&node, output);
-            if self.with_parent {
-                stop_with_parent();
-            }
-            node.run()
+            let ready = |node: &Node| {
+                announce(node, output);
+                if self.with_parent {
+                    stop_with_parent();
+                }
+            };
+            node.run(ready)
                 .await
                 .map_err(|error| Failure::new("E-AVL-02", "the node cannot wait for signals").why(error))
         })?;
