@@ -370,7 +370,7 @@ async fn child_serves_until_killed() {
     writeln!(out, "listening {}", server.addresses()[0])
         .and_then(|()| out.flush())
         .expect("the parent reads");
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -129,6 +129,10 @@ pub struct TelemetryConfig {
     /// Address of the Prometheus endpoint, `/metrics` over HTTP; loopback only, because it has no login.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metrics: Option<SocketAddr>,
+    /// Address of a collector of OpenTelemetry traces, `/v1/traces` over HTTP; loopback only, because a trace tells when
+    /// which step of a job was taken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub traces: Option<SocketAddr>,
 }
 
 /// Why a configuration is refused.
@@ -244,7 +248,9 @@ impl NodeConfig {
         require(independent, "roles", "the log cannot be its own witness")?;
         self.limits.check()?;
         let loopback = self.telemetry.metrics.is_none_or(|address| is_loopback(address.ip()));
-        require(loopback, "telemetry.metrics", "the endpoint has no login: give a loopback address")
+        require(loopback, "telemetry.metrics", "the endpoint has no login: give a loopback address")?;
+        let loopback = self.telemetry.traces.is_none_or(|address| is_loopback(address.ip()));
+        require(loopback, "telemetry.traces", "traces stay on this machine: give a loopback address")
     }
 }
 
@@ -411,6 +417,7 @@ mod tests {
             jobs_max = 7
             [telemetry]
             metrics = "127.0.0.1:9100"
+            traces = "127.0.0.1:4318"
         "#,
         )
         .expect("valid");

@@ -15,6 +15,7 @@ use sealgrid_protocol::job::node::{NodeConfig, NodeEffect, NodeEvent, NodeMachin
 use sealgrid_protocol::job::work::{Done, Work};
 use sealgrid_protocol::machine::{Machine, Millis, Ticket};
 use sealgrid_protocol::names::JobId;
+use sealgrid_seal::digest::Digest;
 use sealgrid_seal::identity::PublicIdentity;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
@@ -26,6 +27,7 @@ use crate::metrics::Metrics;
 use crate::models::{Models, Ready};
 use crate::pool::Pool;
 use crate::state::{Space, State, StateError};
+use crate::traces::{Attribute, JobTrace, Step, Traces};
 
 /// Milliseconds since the Unix epoch, now.
 #[must_use]
@@ -49,6 +51,8 @@ pub struct Means {
     pub state: State,
     /// What is counted.
     pub metrics: Metrics,
+    /// What is timed.
+    pub traces: Traces,
     /// Most operations of one job: those of a record times records. More is refused before anything is opened.
     pub operations_max: u64,
 }
@@ -63,10 +67,17 @@ pub struct Jobs {
 
 struct Core {
     machine: NodeMachine,
-    questions: HashMap<Question, oneshot::Sender<Message>>,
+    questions: HashMap<Question, Asked>,
     timers: HashMap<Ticket, AbortHandle>,
     /// Jobs whose result is still owed to a client.
     owed: HashSet<JobId>,
+    traces: HashMap<JobId, JobTrace>,
+}
+
+/// A question that waits for its answer.
+struct Asked {
+    answer: oneshot::Sender<Message>,
+    at: SystemTime,
 }
 
 /// Who waits for which answer.
@@ -80,7 +91,13 @@ impl Jobs {
     pub fn restore(config: NodeConfig, means: Means) -> Result<Arc<Self>, StateError> {
         let records = means.state.all(Space::Jobs)?;
         let machine = NodeMachine::new(config, now(), records);
-        let core = Core { machine, questions: HashMap::new(), timers: HashMap::new(), owed: HashSet::new() };
+        let core = Core {
+            machine,
+            questions: HashMap::new(),
+            timers: HashMap::new(),
+            owed: HashSet::new(),
+            traces: HashMap::new(),
+        };
         let jobs = Arc::new_cyclic(|this| Self {
             this: this.clone(),
             means,
@@ -117,7 +134,7 @@ impl Jobs {
     #[must_use]
     pub fn idle(&self) -> bool {
         let core = self.core();
-        core.owed.is_empty() && core.questions.values().all(oneshot::Sender::is_closed)
+        core.owed.is_empty() && core.questions.values().all(|asked| asked.answer.is_closed())
     }
 
     /// A question that would begin something; a repeated one about a job that is owed is not.
@@ -131,9 +148,10 @@ impl Jobs {
         let (answer, answered) = oneshot::channel();
         let mut core = self.core();
         if core.questions.len() >= QUESTIONS_SWEEP {
-            core.questions.retain(|_, waiting| !waiting.is_closed());
+            core.questions.retain(|_, asked| !asked.answer.is_closed());
         }
-        core.questions.insert((from, message.job(), message.exchange()), answer);
+        let asked = Asked { answer, at: SystemTime::now() };
+        core.questions.insert((from, message.job(), message.exchange()), asked);
         core.machine.handle(now(), NodeEvent::Received { from, message });
         self.perform(&mut core);
         answered
@@ -154,8 +172,8 @@ impl Jobs {
     fn perform(&self, core: &mut Core) {
         while let Some(effect) = core.machine.poll() {
             match effect {
-                NodeEffect::Send { to, message } => core.answer(to, message),
-                NodeEffect::Store { ticket, key, value } => self.store(ticket, &key, value),
+                NodeEffect::Send { to, message } => self.answer(core, to, message),
+                NodeEffect::Store { ticket, key, value } => self.store(core, ticket, &key, value),
                 NodeEffect::Timer { ticket, at } => self.set_timer(core, ticket, at),
                 NodeEffect::Run { ticket, work } => self.run(core, ticket, work),
                 NodeEffect::Report(report) => self.report(core, report),
@@ -166,12 +184,21 @@ impl Jobs {
         self.means.metrics.jobs_open.set(i64::try_from(core.machine.jobs()).unwrap_or(i64::MAX));
     }
 
-    fn store(&self, ticket: Ticket, key: &[u8], value: Option<Vec<u8>>) {
+    fn store(&self, core: &Core, ticket: Ticket, key: &[u8], value: Option<Vec<u8>>) {
+        let started = SystemTime::now();
+        // A job that is over has no trace: that it is over is written, and nothing waits for it.
+        let trace = key.try_into().ok().and_then(|job| core.traces.get(&JobId(Digest(job)))).cloned();
         let durable = self.means.state.write(Space::Jobs, key, value);
         let this = self.this.clone();
         self.runtime.spawn(async move {
             match (durable.wait().await, this.upgrade()) {
-                (Ok(()), Some(jobs)) => jobs.handle(NodeEvent::Stored { ticket }),
+                (Ok(()), Some(jobs)) => {
+                    if let Some(trace) = trace {
+                        let step = if trace.is_signed() { Step::Receipt } else { Step::Commit };
+                        jobs.means.traces.step(Some(&trace), step, started, [Attribute::Outcome("ok")]);
+                    }
+                    jobs.handle(NodeEvent::Stored { ticket });
+                }
                 // The machine says nothing that depends on this write; the client turns to a reserve.
                 (Err(error), _) => tracing::error!(code = error.code(), "a job's state could not be kept"),
                 (Ok(()), None) => {}
@@ -196,9 +223,17 @@ impl Jobs {
     fn run(&self, core: &mut Core, ticket: Ticket, work: Work) {
         let this = self.this.clone();
         let client = header_of(&work).client;
+        let traced = !core.traces.is_empty();
+        let trace = traced.then(|| core.traces.get(&header_of(&work).id()).cloned()).flatten();
         let task = move || {
             let Some(jobs) = this.upgrade() else { return };
+            let started = SystemTime::now();
             let outcome = jobs.work(&work);
+            let code = if let Done::Refuse(why) = &outcome { why.code() } else { "ok" };
+            // What a referee runs is within its own span.
+            if trace.is_some() {
+                jobs.means.traces.step(trace.as_ref(), Step::Execute, started, [Attribute::Outcome(code)]);
+            }
             jobs.handle(NodeEvent::Ran { ticket, outcome });
         };
         if self.means.pool.run(client, task).is_err() {
@@ -234,10 +269,33 @@ impl Jobs {
         ready.operations_per_record.saturating_mul(records) > self.means.operations_max
     }
 
+    fn answer(&self, core: &mut Core, to: PublicIdentity, message: Message) {
+        let (job, exchange) = (message.job(), message.exchange());
+        let Some(asked) = core.questions.remove(&(to, job, exchange)) else { return };
+        let step = match exchange {
+            Exchange::Assign => Step::Assign,
+            Exchange::Open => Step::Reveal,
+            Exchange::Branches | Exchange::Operands => Step::Dispute,
+            Exchange::Refer => Step::Referee,
+            Exchange::Endorse | Exchange::Close => Step::Receipt,
+        };
+        let outcome = if let Message::Refuse(refusal) = &message { refusal.why.code() } else { "ok" };
+        let trace = core.traces.get(&job);
+        // What was never taken has no trace, except what a referee was asked.
+        if trace.is_some() || step == Step::Referee {
+            self.means.traces.step(trace, step, asked.at, [Attribute::Outcome(outcome)]);
+        }
+        // A caller that went away meanwhile asks again when it returns.
+        let _ = asked.answer.send(message);
+    }
+
     fn report(&self, core: &mut Core, report: NodeReport) {
         match report {
-            NodeReport::Take(job) => {
+            NodeReport::Take { job, verification } => {
                 core.owed.insert(job);
+                if self.means.traces.are_on() {
+                    core.traces.insert(job, self.means.traces.job(verification));
+                }
                 self.means.metrics.job("taken");
             }
             NodeReport::Vote(_) => self.means.metrics.job("voted"),
@@ -251,16 +309,10 @@ impl Jobs {
             }
             NodeReport::Forget(job) => {
                 core.owed.remove(&job);
+                if let Some(trace) = core.traces.remove(&job) {
+                    trace.end();
+                }
             }
-        }
-    }
-}
-
-impl Core {
-    fn answer(&mut self, to: PublicIdentity, message: Message) {
-        if let Some(waiting) = self.questions.remove(&(to, message.job(), message.exchange())) {
-            // A caller that went away meanwhile asks again when it returns.
-            let _ = waiting.send(message);
         }
     }
 }

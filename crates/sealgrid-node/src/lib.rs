@@ -41,6 +41,8 @@ pub mod models;
 
 pub mod pool;
 
+pub mod traces;
+
 pub mod state;
 
 pub mod folder;

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use sealgrid_net::{Endpoint, Refusal};
 use sealgrid_protocol::log::note::{Note, NoteSignature};
@@ -21,6 +21,7 @@ use tokio::task::JoinSet;
 use crate::api::{DESCRIBE, Description, LOG_TILE, WITNESS, refusal};
 use crate::directory::DirectoryFile;
 use crate::log_store::{BATCH_LEAVES_MAX, LogFiles, LogStore, LogStoreError};
+use crate::traces::{Attribute, Step, Traces};
 
 /// Leaves that may wait for the next batch.
 const QUEUE_MAX: usize = 2 * BATCH_LEAVES_MAX;
@@ -53,6 +54,7 @@ impl LogService {
         store: LogStore,
         endpoint: Endpoint,
         directory: Arc<DirectoryFile>,
+        traces: Traces,
     ) -> (Self, impl Future<Output = ()> + Send) {
         let (leaves, queue) = mpsc::channel(QUEUE_MAX);
         let files = store.files().clone();
@@ -72,6 +74,7 @@ impl LogService {
             head: head.clone(),
             witnesses,
             directory,
+            traces,
         };
         (Self { leaves, files, head }, keeper.keep())
     }
@@ -116,6 +119,7 @@ struct Keeper {
     head: Arc<RwLock<Note>>,
     witnesses: Witnesses,
     directory: Arc<DirectoryFile>,
+    traces: Traces,
 }
 
 impl Keeper {
@@ -150,10 +154,16 @@ impl Keeper {
     }
 
     async fn cycle(&mut self, batch: Vec<Waiting>) -> Result<(), LogStoreError> {
+        let started = SystemTime::now();
         let (leaves, answers): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
         let first = if leaves.is_empty() { 0 } else { self.append(leaves).await? };
         self.cosign().await?;
         let note = self.store.as_ref().ok_or(LogStoreError::Stopped)?.note().clone();
+        if !answers.is_empty() {
+            let cosignatures = note.signatures().len().saturating_sub(1);
+            let attributes = [Attribute::Leaves(answers.len()), Attribute::Cosignatures(cosignatures)];
+            self.traces.step(None, Step::LogAppend, started, attributes);
+        }
         *self.head.write().unwrap_or_else(PoisonError::into_inner) = note.clone();
         for (answer, index) in answers.into_iter().zip(first..) {
             let proof = self.files.prove(index, note.clone()).map(|proof| proof.to_text());

@@ -35,6 +35,7 @@ use crate::metrics::Metrics;
 use crate::models::{Models, ModelsError, read_model};
 use crate::pool::Pool;
 use crate::state::{State, StateError};
+use crate::traces::Traces;
 use crate::witness::{WitnessError, WitnessService};
 
 /// How often the directory's file is looked at.
@@ -133,6 +134,7 @@ pub struct Node {
     service: Arc<NodeService>,
     metrics: Metrics,
     metrics_address: Option<SocketAddr>,
+    traces: Traces,
     drain_max: Duration,
     tasks: JoinSet<()>,
     // Last, so that the folder is free only when everything above is gone.
@@ -166,6 +168,7 @@ impl Node {
         let keys = Arc::new(NodeKeys::open(&folder.keys(), passphrase, cost)?);
         let directory = Arc::new(DirectoryFile::open(&config.directory, config.authority)?);
         let metrics = Metrics::new(config.fault);
+        let traces = Traces::to(config.telemetry.traces);
         let state = State::open(&folder.state())?;
         let models = Arc::new(open_models(&config, executor, crash)?);
         let identity = keys.signing(Purpose::Node)?;
@@ -187,7 +190,8 @@ impl Node {
             }
             log_key = Some(signer.public());
             let store = LogStore::open(&folder.log(), loaded.directory.log.origin.as_str(), signer)?;
-            let (service, keeper) = LogService::start(store, endpoint.clone(), directory.clone());
+            let (service, keeper) =
+                LogService::start(store, endpoint.clone(), directory.clone(), traces.clone());
             tasks.spawn(keeper);
             log = Some(service);
         }
@@ -216,6 +220,7 @@ impl Node {
                 pool,
                 state,
                 metrics: metrics.clone(),
+                traces: traces.clone(),
                 operations_max: limits.operations_max(),
             };
             jobs = Some(Jobs::restore(machine, means)?);
@@ -239,7 +244,7 @@ impl Node {
         let (serving, answering) = (endpoint.clone(), service.clone());
         tasks.spawn(async move { serving.serve(answering).await });
         tasks.spawn(watch_directory(endpoint.clone(), service.clone()));
-        Ok(Self { endpoint, service, metrics, metrics_address, drain_max, tasks, _folder: folder })
+        Ok(Self { endpoint, service, metrics, metrics_address, traces, drain_max, tasks, _folder: folder })
     }
 
     /// This node's identity.
@@ -293,6 +298,9 @@ impl Node {
     pub async fn stop(mut self) {
         self.endpoint.close().await;
         self.tasks.shutdown().await;
+        let traces = self.traces.clone();
+        // Whether the last spans arrive is not worth a word: the node has ended.
+        let _ = tokio::task::spawn_blocking(move || traces.close()).await;
     }
 
     /// Runs until SIGTERM or SIGINT, then drains and stops. A second signal ends at once. Calls `ready` when a signal

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -180,16 +181,25 @@ impl Grid {
     }
 
     pub fn start_with(nodes: usize, faults: &[(usize, Fault)], executor: &Arc<dyn Executor>) -> Self {
-        Self::start_plan(GridPlan { nodes, faults: faults.to_vec(), ..GridPlan::default() }, executor)
+        let plan = GridPlan { nodes, faults: faults.to_vec(), ..GridPlan::default() };
+        Self::start_plan(plan, executor, |_| {})
     }
 
     /// Every node has these bounds.
     pub fn start_within(nodes: usize, limits: &LimitsConfig) -> Self {
         let executor: Arc<dyn Executor> = Arc::new(FastExecutor::default());
-        Self::start_plan(GridPlan { nodes, limits: limits.clone(), ..GridPlan::default() }, &executor)
+        let plan = GridPlan { nodes, limits: limits.clone(), ..GridPlan::default() };
+        Self::start_plan(plan, &executor, |_| {})
     }
 
-    fn start_plan(plan: GridPlan, executor: &Arc<dyn Executor>) -> Self {
+    /// Every node sends its traces to `collector`.
+    pub fn start_traced(nodes: usize, faults: &[(usize, Fault)], collector: SocketAddr) -> Self {
+        let executor: Arc<dyn Executor> = Arc::new(FastExecutor::default());
+        let plan = GridPlan { nodes, faults: faults.to_vec(), ..GridPlan::default() };
+        Self::start_plan(plan, &executor, |config| config.telemetry.traces = Some(collector))
+    }
+
+    fn start_plan(plan: GridPlan, executor: &Arc<dyn Executor>, adjust: impl Fn(&mut NodeConfig)) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let model = small_model();
         let path = folder.path().join("small.sgm");
@@ -198,7 +208,11 @@ impl Grid {
         let plan = GridPlan { witnesses, models: vec![path], cost: Cost::LEAST, ..plan };
         let at = folder.path().join("grid");
         let files = plan.lay_out(&at, &authority(), &passphrase(), now()).expect("laid out");
-        let start = |config: &PathBuf| RunningNode::start(load(config), executor.clone());
+        let start = |config: &PathBuf| {
+            let mut config = load(config);
+            adjust(&mut config);
+            RunningNode::start(config, executor.clone())
+        };
         let nodes = files.configs.iter().map(start).collect();
         Self { folder, files, nodes, model: Arc::new(model) }
     }

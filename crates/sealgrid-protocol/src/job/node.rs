@@ -72,7 +72,12 @@ impl Default for NodeBounds {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NodeReport {
     /// A job was taken.
-    Take(JobId),
+    Take {
+        /// The job.
+        job: JobId,
+        /// How it is verified.
+        verification: Verification,
+    },
     /// Its vote is durable and sent.
     Vote(JobId),
     /// Its result was sent with a receipt (`signed`), or a receipt was signed for its committee.
@@ -349,8 +354,9 @@ impl NodeMachine {
         }
         self.check_draft(&assign)?;
         self.make_place(from)?;
+        let verification = assign.header.verification;
         self.insert(job, Entry::new(assign, State::Execute));
-        self.effects.push_back(NodeEffect::Report(NodeReport::Take(job)));
+        self.effects.push_back(NodeEffect::Report(NodeReport::Take { job, verification }));
         let assign = Arc::clone(self.jobs[&job].assign());
         self.run(Work::Execute(assign), Pending::Execute(job));
         Ok(())
