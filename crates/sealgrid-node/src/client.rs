@@ -17,7 +17,7 @@ use sealgrid_protocol::job::client::{
     Plan as JobPlan, PlanError, Refused,
 };
 use sealgrid_protocol::job::header::{self, JobHeader, Payload, RefereeRule, TraceShape, commit_inputs};
-use sealgrid_protocol::job::message::{Exchange, Message};
+use sealgrid_protocol::job::message::{Exchange, Message, Why};
 use sealgrid_protocol::job::work::Judged;
 use sealgrid_protocol::log::note::Note;
 use sealgrid_protocol::log::tile::TileId;
@@ -621,7 +621,7 @@ struct Driver<R> {
 
 enum Done {
     Called(PublicIdentity, Exchange, Result<Vec<u8>, CallError>),
-    Adjudicated(Ticket, Option<Judged>),
+    Adjudicated(Ticket, Result<Judged, Why>),
 }
 
 impl<R: sealgrid_seal::rand_core::CryptoRng> Driver<R> {

@@ -11,11 +11,8 @@ use crate::source::{self, Kind, Rust};
 
 /// Codes that no test names yet: a debt that may only shrink. A code that is tested, or gone, must leave the list.
 const UNTESTED: &[&str] = &[
-    "E-AVL-01", "E-AVL-02", "E-AVL-03", "E-AVL-04", "E-AVL-61", "E-AVL-63", "E-DAT-06", "E-KEY-13",
-    "E-KEY-15", "E-KEY-16", "E-KEY-90", "E-KEY-91", "E-KEY-94", "E-KEY-95", "E-QRM-02", "E-QRM-03",
-    "E-QRM-04", "E-QRM-06", "E-QRM-07", "E-QRM-08", "E-QRM-09", "E-QRM-10", "E-QRM-11", "E-QRM-12",
-    "E-QRM-13", "E-QRM-14", "E-QRM-15", "E-QRM-16", "E-QRM-17", "E-QRM-21", "E-QRM-22", "E-QRM-23",
-    "E-QRM-24", "E-RES-60", "E-USE-02", "E-USE-03", "E-USE-04",
+    "E-AVL-01", "E-AVL-02", "E-AVL-03", "E-AVL-04", "E-DAT-06", "E-KEY-13", "E-KEY-15", "E-KEY-16",
+    "E-KEY-90", "E-KEY-91", "E-KEY-94", "E-KEY-95", "E-USE-02", "E-USE-03", "E-USE-04",
 ];
 
 const RULE: &str = "error codes are documented and tested";

@@ -38,8 +38,8 @@ use crate::names::{Environment, JobId, Verification};
 
 /// What a client asks its performer to do.
 pub type ClientEffect = machine::Effect<Message, Adjudicate, ClientReport>;
-/// What happens to a client. Finished work is the finding, or `None` when the model is not at hand.
-pub type ClientEvent = machine::Event<Message, Option<Judged>, ()>;
+/// What happens to a client. Finished work is the finding, or why there is none.
+pub type ClientEvent = machine::Event<Message, Result<Judged, Why>, ()>;
 
 /// A party as the directory lists it.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -140,9 +140,12 @@ pub struct Adjudicate {
 
 impl Adjudicate {
     /// Does it. `model` is the header's model, `None` when the client does not hold it after all.
-    #[must_use]
-    pub fn perform(&self, model: Option<&Graph>) -> Option<Judged> {
-        adjudicate(model?, &self.header, self.operation, &self.values, &self.operands).ok()
+    ///
+    /// # Errors
+    /// [`Why::UnknownModel`] without the model, [`Why::BadQuestion`] when the operands shown are not the operation's.
+    pub fn perform(&self, model: Option<&Graph>) -> Result<Judged, Why> {
+        let model = model.ok_or(Why::UnknownModel)?;
+        adjudicate(model, &self.header, self.operation, &self.values, &self.operands)
     }
 }
 
@@ -280,6 +283,9 @@ struct VoterRecord {
     reply: [u8; 32],
     #[n(3)]
     faults: Vec<Fault>,
+    /// What proves equivocations among them.
+    #[n(4)]
+    equivocal: Vec<Signed<Commit>>,
 }
 
 /// What is durable of a job, before anything else is.
@@ -308,6 +314,9 @@ struct OpenRecord {
     commits: Vec<Signed<Commit>>,
     #[n(2)]
     faults: Vec<Fault>,
+    /// What proves equivocations among them.
+    #[n(3)]
+    equivocal: Vec<Signed<Commit>>,
 }
 
 enum Phase {
@@ -375,7 +384,8 @@ pub struct ClientMachine<R> {
     next_rank: usize,
     referees_used: Vec<usize>,
     faults: Vec<Fault>,
-    second_commits: Vec<Signed<Commit>>,
+    /// Both votes of each party that cast two.
+    equivocal: Vec<Signed<Commit>>,
     /// The votes that every member is shown; set once.
     fixed: Vec<Signed<Commit>>,
     dispute: Dispute,
@@ -448,7 +458,7 @@ impl<R: CryptoRng> ClientMachine<R> {
             next_rank: 0,
             referees_used: Vec::new(),
             faults: Vec::new(),
-            second_commits: Vec::new(),
+            equivocal: Vec::new(),
             fixed: Vec::new(),
             dispute: Dispute { version: VERSION, unbound: Vec::new(), duels: Vec::new() },
             phase: Phase::Vote,
@@ -465,6 +475,7 @@ impl<R: CryptoRng> ClientMachine<R> {
             let reply = ReplyKey::from_secret(Secret::new(record.reply));
             self.voters.push(self.voter(now, rank, record.assign, reply, true));
             self.faults = record.faults;
+            self.equivocal = record.equivocal;
             self.next_rank = rank + 1;
         }
         for voter in &mut self.voters {
@@ -475,6 +486,7 @@ impl<R: CryptoRng> ClientMachine<R> {
 
     fn restore_open(&mut self, now: Millis, open: OpenRecord) {
         self.faults = open.faults;
+        self.equivocal = open.equivocal;
         for voter in &mut self.voters {
             let identity = self.parties[voter.rank].identity;
             voter.commit = open.commits.iter().find(|commit| commit.claimed().node == identity).cloned();
@@ -570,6 +582,7 @@ impl<R: CryptoRng> ClientMachine<R> {
                 assign: assign.clone(),
                 reply: *reply.secret().expose(),
                 faults: self.faults.clone(),
+                equivocal: self.equivocal.clone(),
             };
             self.store(Ticket(VOTERS + rank as u64), &voter_key(rank), canonical::encode(&record));
             let voter = self.voter(now, rank, assign, reply, false);
@@ -646,8 +659,8 @@ impl<R: CryptoRng> ClientMachine<R> {
             Some(known) if known.claimed().digest == commit.claimed().digest => {}
             // QUORUM-02: two votes of one party. Once votes are shown it can gain nothing by a second, and is heard as it
             // voted first.
-            Some(_) if !self.voters[index].out && self.is_voting() => {
-                self.second_commits.push(commit);
+            Some(known) if !self.voters[index].out && self.is_voting() => {
+                self.equivocal.extend([known.clone(), commit]);
                 self.unseat(now, index, FaultKind::Equivocate);
             }
             None if !self.voters[index].out && matches!(self.phase, Phase::Vote) => {
@@ -822,14 +835,14 @@ impl<R: CryptoRng> ClientMachine<R> {
         self.settle(now, finding);
     }
 
-    fn judged(&mut self, now: Millis, judged: Option<Judged>) {
+    fn judged(&mut self, now: Millis, judged: Result<Judged, Why>) {
         let Phase::Settle(bout) = &self.phase else { return };
-        let (Step::Judge { referee: None, .. }, Some(operation)) = (&bout.step, bout.descent.leaf()) else {
-            return;
-        };
-        let Some(Judged { operands, leaf }) = judged else {
-            self.refuse_job(Reason::NoReferee);
-            return;
+        let Some(operation) = bout.descent.leaf() else { return };
+        let Step::Judge { referee: None, shown_by, .. } = bout.step else { return };
+        let Judged { operands, leaf } = match judged {
+            Ok(judged) => judged,
+            Err(Why::BadQuestion) => return self.misshown(now, shown_by),
+            Err(_) => return self.refuse_job(Reason::NoReferee),
         };
         let finding = Finding { job: self.job, node: self.identity.public(), operation, operands, leaf };
         let finding = Signed::sign(&self.identity, finding);
@@ -897,11 +910,7 @@ impl<R: CryptoRng> ClientMachine<R> {
             return;
         }
         match why {
-            // The operands are not those of the operation: whoever showed them did not open its trace.
-            Why::BadQuestion => {
-                let shown_by = *shown_by;
-                self.silence(now, [bout.parties[0] == shown_by, bout.parties[1] == shown_by]);
-            }
+            Why::BadQuestion => self.misshown(now, *shown_by),
             _ => self.next_referee(now, FaultKind::Refuse),
         }
     }
@@ -990,7 +999,12 @@ impl<R: CryptoRng> ClientMachine<R> {
         if self.header.verification == Verification::Signed || !self.voters.iter().all(voted) {
             return false;
         }
-        let record = OpenRecord { version: VERSION, commits: self.commits(), faults: self.faults.clone() };
+        let record = OpenRecord {
+            version: VERSION,
+            commits: self.commits(),
+            faults: self.faults.clone(),
+            equivocal: self.equivocal.clone(),
+        };
         self.phase = Phase::Fix;
         self.store(OPEN, b"open", canonical::encode(&record));
         self.fixed = record.commits;
@@ -1116,6 +1130,12 @@ impl<R: CryptoRng> ClientMachine<R> {
         }
     }
 
+    /// The operands are not those of the operation: whoever showed them did not open its trace.
+    fn misshown(&mut self, now: Millis, shown_by: usize) {
+        let Phase::Settle(bout) = &self.phase else { return };
+        self.silence(now, bout.parties.map(|party| party == shown_by));
+    }
+
     /// QUORUM-13: who does not open its trace loses.
     fn silence(&mut self, now: Millis, silent: [bool; 2]) {
         let Phase::Settle(bout) = &self.phase else { return };
@@ -1156,7 +1176,8 @@ impl<R: CryptoRng> ClientMachine<R> {
     fn votes(&self) -> Votes {
         let mut commits: Vec<Signed<Commit>> =
             self.voters.iter().filter_map(|voter| voter.commit.clone()).collect();
-        commits.extend(self.second_commits.iter().cloned());
+        commits.retain(|commit| !self.equivocal.contains(commit));
+        commits.extend(self.equivocal.iter().cloned());
         commits.sort_by_key(|commit| self.header.rank(&commit.claimed().node));
         let reveals = self.voters.iter().filter_map(|voter| voter.reveal.clone()).collect();
         Votes { version: VERSION, commits, reveals }

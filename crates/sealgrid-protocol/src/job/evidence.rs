@@ -670,12 +670,3 @@ fn faults_agree(claims: &Claims, judgement: &Judgement) -> bool {
         .all(|fault| judgement.faults.contains(fault));
     follows && shown
 }
-
-/// Reads and checks everything that can be without knowing the job: what the fuzzer and the corpus replay call.
-#[doc(hidden)]
-pub fn fuzz_evidence(bytes: &[u8]) {
-    let _ = Votes::from_bytes(bytes);
-    let _ = Dispute::from_bytes(bytes);
-    let _ = JobHeader::from_bytes(bytes);
-    let _ = super::message::Message::decode(bytes);
-}

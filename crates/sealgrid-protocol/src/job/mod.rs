@@ -17,3 +17,6 @@ pub mod evidence;
 pub mod node;
 
 pub mod client;
+
+#[doc(hidden)]
+pub mod fuzz;

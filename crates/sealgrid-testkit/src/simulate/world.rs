@@ -17,7 +17,7 @@ use sealgrid_protocol::job::client::{
     Adjudicate, ClientEffect, ClientEvent, ClientMachine, ClientReport, Decision, Party, Patience, Plan,
 };
 use sealgrid_protocol::job::header::{JobHeader, Payload, TraceShape, VERSION, commit_inputs, join_outputs};
-use sealgrid_protocol::job::message::Message;
+use sealgrid_protocol::job::message::{Message, Why};
 use sealgrid_protocol::job::node::{NodeBounds, NodeConfig, NodeEffect, NodeEvent, NodeMachine};
 use sealgrid_protocol::job::statement::Signed;
 use sealgrid_protocol::job::work::{Done, Judged, Work};
@@ -44,7 +44,7 @@ enum What {
     Stored { actor: usize, life: u32, ticket: Ticket },
     Timer { actor: usize, life: u32, ticket: Ticket },
     Ran { node: usize, life: u32, ticket: Ticket, done: Box<Done> },
-    Judged { life: u32, ticket: Ticket, judged: Option<Judged> },
+    Judged { life: u32, ticket: Ticket, judged: Result<Judged, Why> },
     Restart { actor: usize },
 }
 
