@@ -190,7 +190,7 @@ impl Refusal {
     }
 }
 
-/// Reads any bytes as a header and as a refusal: what the fuzzer calls.
+/// Reads any bytes as a header and as a refusal: what the fuzzer and the corpus replay call.
 #[doc(hidden)]
 pub fn fuzz_parse(bytes: &[u8]) {
     if let Some((first, _)) = bytes.split_first_chunk::<HEADER_BYTES>()
@@ -250,5 +250,14 @@ mod tests {
             assert_eq!(Refusal::decode(&bad.encode()), Err(FrameError::BadRefusal));
         }
         assert_eq!(Refusal::decode(&[0xff]), Err(FrameError::BadRefusal));
+    }
+
+    #[test]
+    fn the_corpus_is_replayed() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/net_frame");
+        for entry in std::fs::read_dir(folder).expect("a committed corpus") {
+            let bytes = std::fs::read(entry.expect("an entry").path()).expect("an input");
+            fuzz_parse(&bytes);
+        }
     }
 }

@@ -121,6 +121,14 @@ pub struct Description {
     pub fault: Option<Text<64>>,
 }
 
+/// Reads the bodies that are not a protocol's own: what the fuzzer and the corpus replay call.
+#[doc(hidden)]
+pub fn fuzz_parse(bytes: &[u8]) {
+    use sealgrid_seal::canonical;
+    let _ = canonical::decode::<Description>(bytes, DESCRIBE.response_bytes_max as usize);
+    let _ = canonical::decode::<ModelCommitment>(bytes, MODEL.request_bytes_max as usize);
+}
+
 /// Refusals of the node itself; the protocol's own are messages.
 pub mod refusal {
     use sealgrid_net::Refusal;
@@ -165,6 +173,16 @@ mod tests {
             let method = of_exchange(exchange);
             assert_eq!(u64::from(method.request_bytes_max), exchange.bytes_max() as u64);
             assert!(METHODS.contains(method));
+        }
+    }
+
+    #[test]
+    fn the_corpus_is_replayed() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/node");
+        for entry in std::fs::read_dir(folder).expect("a committed corpus") {
+            let bytes = std::fs::read(entry.expect("an entry").path()).expect("an input");
+            fuzz_parse(&bytes);
+            crate::config::fuzz_parse(&bytes);
         }
     }
 }

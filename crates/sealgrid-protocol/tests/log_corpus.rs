@@ -1,15 +1,15 @@
-//! Replays the fuzzer's corpus of the log's text formats (fuzz/corpus/log_parse).
+//! Replays the fuzzers' corpora of the log's formats (fuzz/corpus/log_parse, log_tiles).
 
 use std::path::PathBuf;
 
 use sealgrid_protocol::log::roots::Witness;
 use sealgrid_protocol::log::witness::AddCheckpoint;
-use sealgrid_protocol::log::{Checkpoint, LogProof, LogRoots, TreeHash, fuzz_parse};
+use sealgrid_protocol::log::{Checkpoint, LogProof, LogRoots, TreeHash, fuzz_parse, fuzz_tiles};
 use sealgrid_seal::identity::SigningIdentity;
 use sealgrid_seal::secret::Secret;
 
-fn folder() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/log_parse")
+fn folder(target: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(target)
 }
 
 /// One valid text of every format.
@@ -33,14 +33,18 @@ fn seeds() -> Vec<(&'static str, String)> {
 #[test]
 fn the_corpus_of_the_log_is_read_without_a_panic() {
     for (name, seed) in seeds() {
-        let path = folder().join(name);
+        let path = folder("log_parse").join(name);
         if std::env::var_os("SEALGRID_WRITE_VECTORS").is_some() && !path.exists() {
-            std::fs::create_dir_all(folder()).expect("the folder can be made");
+            std::fs::create_dir_all(folder("log_parse")).expect("the folder can be made");
             std::fs::write(&path, &seed).expect("the seed can be written");
         }
         assert_eq!(std::fs::read_to_string(&path).expect("a committed seed"), seed, "{name}");
     }
-    for entry in std::fs::read_dir(folder()).expect("a committed corpus") {
-        fuzz_parse(&std::fs::read(entry.expect("an entry").path()).expect("an input"));
+    type Target = (&'static str, fn(&[u8]));
+    let targets: [Target; 2] = [("log_parse", fuzz_parse), ("log_tiles", fuzz_tiles)];
+    for (target, parse) in targets {
+        for entry in std::fs::read_dir(folder(target)).expect("a committed corpus") {
+            parse(&std::fs::read(entry.expect("an entry").path()).expect("an input"));
+        }
     }
 }

@@ -24,6 +24,9 @@ mod judges;
 
 mod verify;
 
+#[doc(hidden)]
+pub mod fuzz;
+
 pub use roots::{ROOTS_BYTES_MAX, RootsError, TrustRoots, fuzz_parse};
 pub use verdict::{Branch, Verdict};
 pub use verify::{Disclosure, verify};

@@ -118,6 +118,9 @@ pub fn fuzz_parse(bytes: &[u8]) {
         let (authority, log) = roots.to_files();
         assert_eq!(TrustRoots::from_files(&authority, &log), Ok(roots), "both forms say the same");
     }
+    if let Some((authority, log)) = std::str::from_utf8(bytes).ok().and_then(|text| text.split_once('\n')) {
+        let _ = TrustRoots::from_files(authority, log);
+    }
 }
 
 #[cfg(test)]

@@ -7,7 +7,10 @@ use std::path::{Path, PathBuf};
 
 use common::*;
 use sealgrid_protocol::claims::SignedClaims;
+use sealgrid_protocol::job;
 use sealgrid_protocol::receipt::ReceiptFile;
+use sealgrid_seal::canonical;
+use sealgrid_seal::digest::Digest;
 use sealgrid_verify::{TrustRoots, verify};
 
 fn repository(path: &str) -> PathBuf {
@@ -80,10 +83,10 @@ fn wrong() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// Compares with the frozen file; with `SEALGRID_FREEZE` set, writes it where it is missing and never over another.
+/// Compares with the frozen file; with `SEALGRID_WRITE_VECTORS` set, writes it where it is missing and never over another.
 fn frozen(name: &str, bytes: &[u8]) {
     let path = repository("vectors/receipt").join(name);
-    if std::env::var_os("SEALGRID_FREEZE").is_some() && !path.exists() {
+    if std::env::var_os("SEALGRID_WRITE_VECTORS").is_some() && !path.exists() {
         std::fs::write(&path, bytes).expect("the folder exists");
     }
     let stored = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
@@ -113,17 +116,64 @@ fn each_wrong_vector_is_rejected_by_the_rule_in_its_name() {
     }
 }
 
+/// Inputs from which the fuzzers start: genuine ones, so that they stand behind the front door.
+fn seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
+    let fixture = Fixture::disputed();
+    let (votes, dispute) = (fixture.votes.clone().expect("a quorum"), fixture.dispute.clone());
+    let case = |sign_again| job::fuzz::Case {
+        header: fixture.header.clone(),
+        votes: votes.clone(),
+        dispute: dispute.clone(),
+        key: Digest(*job_key().expose()),
+        sign_again,
+        commit_again: sign_again,
+    };
+    let receipt = |fixture: &Fixture| {
+        let file = fixture.file();
+        let claims = fixture.claims.clone();
+        let signer = (1..=6).find(|byte| signer(*byte).public() == claims.issuer).expect("a node");
+        let (evidence, log_proof) = (file.evidence, file.log_proof);
+        canonical::encode(&sealgrid_verify::fuzz::Case { signer, claims, evidence, log_proof })
+    };
+    vec![
+        ("job_evidence", "header", fixture.header.to_bytes()),
+        ("job_evidence", "votes", votes.to_bytes()),
+        ("job_evidence", "dispute", dispute.as_ref().expect("a dispute").to_bytes()),
+        ("job_evidence", "case", canonical::encode(&case(false))),
+        ("job_evidence", "case-signed-again", canonical::encode(&case(true))),
+        ("verify", "disputed", receipt(&fixture)),
+        ("verify", "unanimous", receipt(&Fixture::unanimous())),
+        ("verify", "signed", receipt(&Fixture::signed())),
+        ("verify", "file", fixture.file().encode()),
+    ]
+}
+
+#[test]
+fn the_seeds_of_the_fuzz_targets_are_what_is_written_today() {
+    for (target, name, bytes) in seeds() {
+        let path = repository("fuzz/corpus").join(target).join(name);
+        if std::env::var_os("SEALGRID_WRITE_VECTORS").is_some() && !path.exists() {
+            std::fs::create_dir_all(path.parent().expect("a folder")).expect("the folder can be made");
+            std::fs::write(&path, &bytes).expect("the folder exists");
+        }
+        let stored = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        assert!(stored == bytes, "{target}/{name} is made otherwise than it was frozen");
+    }
+}
+
 #[test]
 fn the_corpora_of_the_fuzz_targets_are_replayed() {
     type Target = (&'static str, fn(&[u8]));
-    let targets: [Target; 3] = [
+    let targets: [Target; 5] = [
         ("receipt", |bytes| {
             sealgrid_protocol::receipt::fuzz_parse(bytes);
             sealgrid_verify::fuzz_parse(bytes);
             let _ = verify(bytes, &roots(), NOW, None).text();
         }),
+        ("verify", |bytes| sealgrid_verify::fuzz::receipt(bytes, &roots(), NOW)),
         ("directory", sealgrid_protocol::directory::fuzz_parse),
         ("policy", sealgrid_protocol::policy::fuzz_parse),
+        ("job_evidence", job::fuzz::evidence),
     ];
     for (target, run) in targets {
         let folder = repository("fuzz/corpus").join(target);

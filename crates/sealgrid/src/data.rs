@@ -28,16 +28,20 @@ impl Records {
     /// Reads a data file; the format follows the extension. `id_column` is kept apart as text.
     pub fn read(path: &Path, id_column: Option<&str>) -> Result<Self, Failure> {
         let bytes = read_bounded(path)?;
-        let records = match extension(path) {
-            "csv" => from_csv(&bytes, id_column),
-            "npy" => from_npy(&bytes),
-            "json" => from_json(&bytes, id_column),
+        Self::parse(&bytes, extension(path), id_column).map_err(|failure| failure.context(path))
+    }
+
+    /// Reads the bytes of a data file; `extension` names the format.
+    pub fn parse(bytes: &[u8], extension: &str, id_column: Option<&str>) -> Result<Self, Failure> {
+        let records = match extension {
+            "csv" => from_csv(bytes, id_column),
+            "npy" => from_npy(bytes),
+            "json" => from_json(bytes, id_column),
             other => Err(Failure::new("E-DAT-01", format!("data format `{other}` is not known"))
                 .why("known are .csv (with a header), .npy and .json")),
-        }
-        .map_err(|failure| failure.context(path))?;
+        }?;
         if records.rows.is_empty() {
-            return Err(Failure::new("E-DAT-03", "the file holds no record").context(path));
+            return Err(Failure::new("E-DAT-03", "the file holds no record"));
         }
         Ok(records)
     }
@@ -446,5 +450,21 @@ mod tests {
         let npy = from_npy(&results.to_npy().expect("in memory")).expect("our own file");
         assert_eq!(npy.rows, vec![vec![0.25]]);
         assert_eq!(results.to_json().to_string(), r#"[{"class":"benign, mild","score":0.25}]"#);
+    }
+
+    #[test]
+    fn the_corpus_is_replayed() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/data");
+        for entry in std::fs::read_dir(folder).expect("a committed corpus") {
+            let bytes = std::fs::read(entry.expect("an entry").path()).expect("an input");
+            for (format, id) in
+                [("csv", None), ("csv", Some("id")), ("npy", None), ("json", None), ("json", Some("id"))]
+            {
+                let Ok(records) = Records::parse(&bytes, format, id) else { continue };
+                let width = records.rows[0].len();
+                assert!(records.rows.iter().all(|row| row.len() == width));
+                assert!(records.rows.iter().flatten().all(|cell| cell.is_finite()));
+            }
+        }
     }
 }

@@ -137,7 +137,42 @@ pub fn fuzz_parse(bytes: &[u8]) {
     if let Ok(proof) = LogProof::from_text(text) {
         assert_eq!(proof.to_text(), text, "a proof has one spelling");
     }
-    let _ = LogRoots::from_policy(text);
-    let _ = witness::AddCheckpoint::from_text(text);
+    if let Ok(roots) = LogRoots::from_policy(text) {
+        assert_eq!(
+            LogRoots::from_policy(&roots.to_policy()),
+            Ok(roots),
+            "a policy survives being written and read"
+        );
+    }
+    if let Ok(request) = witness::AddCheckpoint::from_text(text) {
+        assert_eq!(request.to_text(), text, "a request has one spelling");
+    }
     let _ = tile::TileId::from_path(text);
+}
+
+/// Reads every binary format of the log out of `bytes`: messages of witnesses, evidence of forks, and, behind a path
+/// and a line feed, a tile. What the fuzzer and the corpus replay call.
+#[doc(hidden)]
+pub fn fuzz_tiles(bytes: &[u8]) {
+    use sealgrid_seal::canonical;
+    let _ = canonical::decode::<witness::WitnessMessage>(bytes, witness::ADD_CHECKPOINT_LENGTH_MAX + 16);
+    let _ = canonical::decode::<witness::Fork>(bytes, 2 * note::NOTE_LENGTH_MAX + 16);
+    let Some(end) = bytes.iter().position(|byte| *byte == b'\n') else { return };
+    let (path, content) = (std::str::from_utf8(&bytes[..end]), &bytes[end + 1..]);
+    let Some(id) = path.ok().and_then(|path| tile::TileId::from_path(path).ok()) else { return };
+    let width = usize::from(id.width);
+    match id.kind {
+        tile::TileKind::Hashes { .. } => {
+            if let Ok(hashes) = tile::hashes(id, content) {
+                assert_eq!(hashes.len(), width, "as many hashes as the path says");
+            }
+        }
+        tile::TileKind::Entries => {
+            if let Ok(entries) = tile::entries(id, content) {
+                let length: usize = entries.iter().map(|entry| 2 + entry.len()).sum();
+                assert_eq!(entries.len(), width, "as many leaves as the path says");
+                assert!(length <= content.len() && (width < 256 || length == content.len()));
+            }
+        }
+    }
 }
