@@ -73,6 +73,9 @@ pub enum QuantiseError {
     /// The integer graph did not run.
     #[error(transparent)]
     Execute(#[from] ExecuteError),
+    /// More than one of these, in the order of the nodes.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Several(Vec<QuantiseError>),
 }
 
 impl QuantiseError {
@@ -86,6 +89,16 @@ impl QuantiseError {
             Self::Graph(error) => error.code(),
             Self::Range(error) => error.code(),
             Self::Execute(error) => error.code(),
+            Self::Several(problems) => problems.first().map_or("E-IMP-58", Self::code),
+        }
+    }
+
+    /// All problems at once, so that nobody has to find them one by one.
+    fn check(mut problems: Vec<Self>) -> Result<(), Self> {
+        match problems.len() {
+            0 => Ok(()),
+            1 => Err(problems.remove(0)),
+            _ => Err(Self::Several(problems)),
         }
     }
 }
@@ -132,7 +145,7 @@ pub struct Names {
 /// Makes a float graph integer. `calibration` has one tensor per input for each record; `executor` runs candidates.
 ///
 /// # Errors
-/// [`QuantiseError`] naming the node that has no integer counterpart.
+/// [`QuantiseError`] naming every node that has no integer counterpart.
 pub fn quantise(
     graph: &float::Graph,
     calibration: &[Vec<Tensor>],
@@ -187,12 +200,15 @@ fn observe(
     for record in calibration {
         outputs.push(observe_record(graph, record, &mut observed)?);
     }
-    for (index, operation) in graph.operations().iter().enumerate() {
+    // What follows from a value that is not finite is no problem of its own.
+    let begins = |(index, operation): &(usize, &float::Operation)| {
         let value = float::ValueId(u32::try_from(inputs + index).expect("few values"));
-        if !observed.of(value).is_finite() {
-            return Err(QuantiseError::NotFinite { node: operation.name.clone() });
-        }
-    }
+        let finite = |value: &float::ValueId| observed.of(*value).is_finite();
+        !finite(&value) && operation.operands.iter().all(finite)
+    };
+    let problems = graph.operations().iter().enumerate().filter(begins);
+    let problems = problems.map(|(_, op)| QuantiseError::NotFinite { node: op.name.clone() }).collect();
+    QuantiseError::check(problems)?;
     Ok((observed, outputs))
 }
 
@@ -247,8 +263,10 @@ fn lower(
     let inputs = plan.inputs.iter().zip(&encodings).enumerate();
     let inputs = inputs.map(|(index, (input, encoding))| encoded(&builder, index, input, encoding)).collect();
     let emitter = Emitter::new(builder);
-    let mut lowering = Lowering { graph, plan: &plan, observed, clipping, emitter, inputs };
+    let problems = Vec::new();
+    let mut lowering = Lowering { graph, plan: &plan, observed, clipping, emitter, inputs, problems };
     let outputs = graph.interpret(&mut lowering)?;
+    QuantiseError::check(lowering.problems)?;
     let mut emitter = lowering.emitter;
     let outputs = outputs
         .iter()

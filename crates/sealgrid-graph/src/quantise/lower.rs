@@ -62,6 +62,8 @@ pub struct Lowering<'a> {
     pub emitter: Emitter,
     /// By input, each encoding with the quantity that it yields.
     pub inputs: Vec<Lowered>,
+    /// What has no integer counterpart, so far.
+    pub problems: Vec<QuantiseError>,
 }
 
 type Lower<T> = Result<T, QuantiseError>;
@@ -109,6 +111,31 @@ impl Interpreter for Lowering<'_> {
         operands: &[&Lowered],
         parameters: &[Tensor],
     ) -> Lower<Lowered> {
+        match self.lowered(index, operation, operands, parameters) {
+            Ok(lowered) => Ok(lowered),
+            Err(problem) => {
+                self.problems.push(problem);
+                self.stand_in(operation)
+            }
+        }
+    }
+}
+
+impl Lowering<'_> {
+    /// Something of the right shape in place of what could not be lowered, so that the walk finds the other problems.
+    fn stand_in(&mut self, operation: &Operation) -> Lower<Lowered> {
+        let elements = vec![1.0; operation.output.count()];
+        let real = Real { axes: operation.output.axes(), elements: &elements };
+        Ok(Lowered::Quantity(self.emitter.constant(real, DType::I16)?))
+    }
+
+    fn lowered(
+        &mut self,
+        index: usize,
+        operation: &Operation,
+        operands: &[&Lowered],
+        parameters: &[Tensor],
+    ) -> Lower<Lowered> {
         self.emitter.name(&operation.name);
         let value = self.value_of(index);
         if self.plan.folded[index] {
@@ -127,9 +154,7 @@ impl Interpreter for Lowering<'_> {
         let step = Step { lowering: self, index, operation, operands, parameters };
         step.lower()
     }
-}
 
-impl Lowering<'_> {
     fn value_of(&self, operation: usize) -> ValueId {
         ValueId(u32::try_from(self.graph.inputs().len() + operation).expect("few values"))
     }

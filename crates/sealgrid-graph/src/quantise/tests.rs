@@ -377,3 +377,46 @@ fn graphs_without_an_integer_meaning_are_refused_with_their_codes() {
     let output = trial.push(Primitive::Unary(Function::Tanh), &[x]);
     assert_eq!(refusal(trial, output, 0).code(), "E-IMP-56");
 }
+
+/// Every node without an integer counterpart is named at once, with what follows from one left out.
+#[test]
+fn all_problems_are_listed_with_their_nodes() {
+    let mut builder = float::Builder::new(vec![shape(&[4])]);
+    let x = builder.input(0);
+    let zeros = builder.parameter(Tensor::zeros(shape(&[4])));
+    let mut push = |name: &str, primitive, operands: &[ValueId]| {
+        builder.push(name, primitive, operands).expect("a valid operation")
+    };
+    let zeros = push("zeros", Primitive::Constant { tensor: zeros }, &[]);
+    let first = push("first", Primitive::Divide, &[zeros, x]);
+    let sound = push("sound", Primitive::Add, &[first, x]);
+    let second = push("second", Primitive::Divide, &[zeros, sound]);
+    let graph = builder.finish(vec![second]).expect("a valid graph");
+    let record = |x: f32| vec![Tensor::new(shape(&[4]), vec![x, -x, 2.0 * x, 3.0]).expect("four elements")];
+    let records: Vec<_> = (1..9_u8).map(|x| record(f32::from(x))).collect();
+    let error = quantise(&graph, &records, &Reference).expect_err("two divisions have no counterpart");
+    assert_eq!(error.code(), "E-IMP-58");
+    assert_eq!(
+        error.to_string(),
+        "node first: divides by a value that may be 0\nnode second: divides by a value that may be 0"
+    );
+}
+
+#[test]
+fn each_node_that_begins_to_be_infinite_is_named_and_what_follows_is_not() {
+    let mut builder = float::Builder::new(vec![shape(&[2])]);
+    let x = builder.input(0);
+    let zeros = builder.parameter(Tensor::zeros(shape(&[2])));
+    let mut push = |name: &str, primitive, operands: &[ValueId]| {
+        builder.push(name, primitive, operands).expect("a valid operation")
+    };
+    let zeros = push("zeros", Primitive::Constant { tensor: zeros }, &[]);
+    let first = push("first", Primitive::Divide, &[x, zeros]);
+    let follows = push("follows", Primitive::Add, &[first, x]);
+    let second = push("second", Primitive::Divide, &[x, zeros]);
+    let graph = builder.finish(vec![follows, second]).expect("a valid graph");
+    let records = vec![vec![Tensor::new(shape(&[2]), vec![1.0, 2.0]).expect("two elements")]];
+    let error = quantise(&graph, &records, &Reference).expect_err("two divisions are infinite");
+    let named = ["first", "second"].map(|node| QuantiseError::NotFinite { node: node.into() });
+    assert_eq!((error.code(), error), ("E-IMP-57", QuantiseError::Several(named.into())));
+}
