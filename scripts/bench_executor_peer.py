@@ -3,7 +3,7 @@
 
 Needs onnx and onnxruntime (pip install onnx onnxruntime). Builds every statically quantised variant that ONNX
 Runtime offers for these operators, times each on one thread and keeps its best; then runs
-`cargo run --release --example bench_executor` on equal shapes. Prints one JSON document.
+`cargo run --release --example bench_executor`, which imports the same two files. Prints one JSON document.
 
 ONNX Runtime is called through I/O binding with memory prepared once. What is left of Python and of its session is
 estimated by a model of one Identity on the same input and, in a second column, taken off: a column in its favour.

@@ -1,9 +1,13 @@
 //! Commands that xtask runs one after the other, stopping at the first that fails.
 
 use std::io::Write as _;
+use std::path::Path;
 use std::process::Command;
 
 use crate::{source, tidy};
+
+/// The verifier's second target.
+const BROWSER: &str = "wasm32-unknown-unknown";
 
 /// Which tests `check` runs.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -47,6 +51,18 @@ pub fn check(tests: Tests) -> Result<(), String> {
         cargo(&deny, "see deny.toml: each entry says what it is there for")?;
     } else {
         say("cargo-deny is not installed, its checks are left out; cargo install --locked cargo-deny");
+    }
+    if has_target(BROWSER) {
+        let check = ["check", "--quiet", "-p", "sealgrid-verify", "--target", BROWSER];
+        cargo(
+            &check,
+            "the verifier must build for the browser; `cargo tree` shows what brought the failing crate",
+        )?;
+    } else {
+        say(
+            "the standard library for wasm32-unknown-unknown is not installed, so the verifier is not built for it; \
+             rustup target add wasm32-unknown-unknown",
+        );
     }
     if tests == Tests::All {
         cargo(&["test", "--workspace"], "run the named test alone with `cargo test -p CRATE NAME`")?;
@@ -99,6 +115,14 @@ fn cargo(arguments: &[&str], advice: &str) -> Result<(), String> {
         .status()
         .map_err(|error| format!("cannot start cargo: {error}"))?;
     if status.success() { Ok(()) } else { Err(format!("`cargo {}` failed; {advice}", arguments.join(" "))) }
+}
+
+/// Whether the toolchain in use brings the standard library of `target`.
+fn has_target(target: &str) -> bool {
+    let mut rustc = Command::new("rustc");
+    let output =
+        rustc.args(["--print", "target-libdir", "--target", target]).current_dir(source::root()).output();
+    output.is_ok_and(|output| Path::new(String::from_utf8_lossy(&output.stdout).trim()).is_dir())
 }
 
 fn installed(program: &str) -> bool {

@@ -1,17 +1,19 @@
-//! Times the fast executor on the shapes of two shipped networks, weights random, and prints JSON: what
-//! `scripts/bench_executor_peer.py` compares with ONNX Runtime.
+//! Times the fast executor on the shipped models, imported and quantised as `sealgrid model import` does it, and prints
+//! JSON: what `scripts/bench_executor_peer.py` compares with ONNX Runtime. Beside each time stands what
+//! `cost::Calibration` estimates, and at the end what it would be if it were fitted to these times.
 //!
 //! `bench_executor [--backend portable|avx2|avx512-vnni] [--threads N] [--profile]`
-#![expect(clippy::print_stdout, reason = "a measuring program prints its measurements")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a measuring program prints its measurements")]
 
-#[expect(dead_code, reason = "single operations are for the benchmark beside it")]
-#[path = "../benches/networks/mod.rs"]
-mod networks;
+#[expect(dead_code, reason = "labels are for the tests")]
+#[path = "../tests/shipped/mod.rs"]
+mod shipped;
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use sealgrid_graph::cost::{self, Calibration, Measured, Mode};
 use sealgrid_graph::execute::{Batch, Executor, Prepared};
 use sealgrid_graph::fast::{Available, Backend, FastExecutor, Profile};
 use sealgrid_graph::integer::Graph;
@@ -38,25 +40,34 @@ fn main() {
         value_of("--threads").map_or(NonZeroUsize::MIN, |n| n.parse().expect("--threads takes a number"));
     let executor = FastExecutor::with_backend(available).with_threads(threads);
     let profiled = arguments.iter().any(|argument| argument == "--profile");
-    let mut lines = Vec::new();
-    for (name, graph) in [("digits-cnn", networks::digits_cnn()), ("lenet5", networks::lenet5())] {
-        let graph = Arc::new(graph);
+    let (mut lines, mut measured) = (Vec::new(), Vec::new());
+    let calibration = Calibration::default();
+    for (name, stem) in shipped::MODELS {
+        let (imported, quantised) = shipped::load(name, stem, &executor);
+        let graph = Arc::clone(&quantised.graph);
         let prepared = executor.prepare(Arc::clone(&graph)).expect("the graph is valid");
-        for records in [1, 32] {
-            let inputs = [networks::random_batch(&graph.inputs()[0], records)];
+        let (cost, test) = (cost::count(&graph), shipped::data(stem, "test").rows);
+        for records in [1, 32, 256] {
+            let rows: Vec<_> = test.iter().cycle().take(records).cloned().collect();
+            let inputs = quantised.encode(&shipped::records(&imported, &rows));
             if profiled {
                 profile(name, &graph, prepared.as_ref(), &inputs);
             }
             let [least, median] = measure(|| {
                 std::hint::black_box(prepared.run(&inputs, &mut ()).expect("inputs fit"));
             });
+            let estimated = cost.estimate_ns(Mode::Plain, records as u64, &calibration);
             lines.push(format!(
-                r#"{{"model":"{name}","batch":{records},"backend":"{}","min_ns":{least:.0},"median_ns":{median:.0}}}"#,
+                r#"{{"model":"{name}","batch":{records},"backend":"{}","min_ns":{least:.0},"median_ns":{median:.0},"estimated_ns":{estimated:.0}}}"#,
                 executor.name()
             ));
+            measured.push(Measured { cost, records: records as u64, ns: least });
         }
     }
     println!("[{}]", lines.join(",\n "));
+    let fitted = calibration.fitted(&measured);
+    eprintln!("estimates are within a factor of {:.2} of these times", calibration.worst(&measured));
+    eprintln!("fitted to them, within {:.2}: {fitted:?}", fitted.worst(&measured));
 }
 
 /// Least and median nanoseconds of one call.

@@ -37,6 +37,12 @@ pub struct Cost {
     /// Bytes of the outputs.
     #[n(8)]
     pub output_bytes: u64,
+    /// Levels of trees that a record descends: one comparison each, which the next one waits for.
+    #[n(9)]
+    pub tree_levels: u64,
+    /// Elements that go through tables too large to stand in a vector register.
+    #[n(10)]
+    pub lookups: u64,
 }
 
 /// Counts a graph.
@@ -120,6 +126,18 @@ impl Interpreter for Counter {
         let elements = operation.output.shape.count() as u64;
         self.cost.elements += elements;
         self.cost.trace_bytes += value.bytes;
+        match &operation.primitive {
+            Primitive::TreeEnsemble { roots, nodes, .. } => {
+                let trees = (parameters[roots.0 as usize].shape().count() as u64).saturating_sub(1).max(1);
+                let nodes = parameters[nodes.0 as usize].shape().count() as u64 / 4;
+                // Balanced trees of n nodes have log2(n + 1) levels, rounded up; the others are deeper somewhere and
+                // shallower elsewhere.
+                self.cost.tree_levels +=
+                    trees * u64::from((nodes / trees + 1).max(2).next_power_of_two().ilog2());
+            }
+            Primitive::Lookup { table, .. } if table.len() > 256 => self.cost.lookups += elements,
+            _ => {}
+        }
         let each = multiply_adds(&operation.primitive, operands, parameters);
         // Both are at most 2^28; 65,536 operations of that size are only ever counted, never run.
         self.cost.multiply_adds = self.cost.multiply_adds.saturating_add(elements * each);
@@ -127,8 +145,7 @@ impl Interpreter for Counter {
     }
 }
 
-/// Multiply-adds for one element of the result. A tree costs one comparison a level, counted like a multiply-add of
-/// its nodes' half, which is what a branch-free executor does.
+/// Multiply-adds for one element of the result, and what costs as much: comparisons of pools and reductions.
 fn multiply_adds(primitive: &Primitive, operands: &[&Counted], parameters: &[Tensor]) -> u64 {
     let count = |shape: &Shape| shape.count() as u64;
     match primitive {
@@ -144,9 +161,9 @@ fn multiply_adds(primitive: &Primitive, operands: &[&Counted], parameters: &[Ten
             axes.iter().map(|&axis| operands[0].shape.axes()[axis] as u64).product()
         }
         Primitive::ArgMaximum { axis } => operands[0].shape.axes()[*axis] as u64,
-        Primitive::TreeEnsemble { nodes, .. } => count(parameters[nodes.0 as usize].shape()) / 8,
         Primitive::Maximum | Primitive::Minimum => 1,
         Primitive::Constant { .. }
+        | Primitive::TreeEnsemble { .. }
         | Primitive::Rescale { .. }
         | Primitive::Lookup { .. }
         | Primitive::Reciprocal { .. }
@@ -171,6 +188,10 @@ pub struct Calibration {
     pub element_ns: f64,
     /// One operation, whatever its size, per run.
     pub operation_ns: f64,
+    /// One level of one tree.
+    pub tree_level_ns: f64,
+    /// One element through a large table.
+    pub lookup_ns: f64,
     /// Hashing one byte.
     pub hash_byte_ns: f64,
     /// Committing to one leaf, whatever its size.
@@ -188,12 +209,16 @@ pub struct Calibration {
 }
 
 impl Default for Calibration {
-    /// One core of a 2-vCPU AMD EPYC (Zen 4, AVX-512) and loopback; orders of magnitude elsewhere.
+    /// One core of a 2-vCPU AMD EPYC (Zen 4, AVX-512) and loopback. The constants of a run were fitted to the shipped models
+    /// (docs/reference/benchmarks/executor.md), but for the multiply-add, which is the processor's bound: the models
+    /// are too small to show it. Orders of magnitude elsewhere.
     fn default() -> Self {
         Self {
-            multiply_add_ns: 0.01,
-            element_ns: 0.5,
-            operation_ns: 150.0,
+            multiply_add_ns: 0.0085,
+            element_ns: 0.4,
+            operation_ns: 100.0,
+            tree_level_ns: 2.3,
+            lookup_ns: 10.7,
             hash_byte_ns: 0.3,
             leaf_ns: 300.0,
             seal_ns: 250_000.0,
@@ -202,6 +227,80 @@ impl Default for Calibration {
             signature_ns: 60_000.0,
             store_ns: 1_000_000.0,
         }
+    }
+}
+
+/// A run of a graph that was timed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Measured {
+    /// What was run.
+    pub cost: Cost,
+    /// How many records at once.
+    pub records: u64,
+    /// Least nanoseconds of one run.
+    pub ns: f64,
+}
+
+impl Calibration {
+    /// The same with the constants of a run fitted to what was measured on this machine: least squares of the logarithm of
+    /// estimate over measurement. Without measurements they stay as they are.
+    #[must_use]
+    pub fn fitted(self, measured: &[Measured]) -> Self {
+        let mut best = self;
+        // A pattern search on a logarithmic scale: five constants, steps of a factor that shrinks to one in a thousand.
+        let mut factor = 4.0_f64;
+        while factor > 1.001 && !measured.is_empty() {
+            let closer = best
+                .neighbours(factor)
+                .into_iter()
+                .min_by(|a, b| a.error(measured).total_cmp(&b.error(measured)));
+            match closer.filter(|closer| closer.error(measured) < best.error(measured)) {
+                Some(closer) => best = closer,
+                None => factor = factor.sqrt(),
+            }
+        }
+        best
+    }
+
+    /// Every way to multiply or divide some of the run's constants by `factor`.
+    fn neighbours(self, factor: f64) -> Vec<Self> {
+        type Constant = fn(&mut Calibration) -> &mut f64;
+        let constants: [Constant; 5] = [
+            |at| &mut at.multiply_add_ns,
+            |at| &mut at.element_ns,
+            |at| &mut at.operation_ns,
+            |at| &mut at.tree_level_ns,
+            |at| &mut at.lookup_ns,
+        ];
+        let mut all = vec![self];
+        for constant in constants {
+            for mut other in all.clone() {
+                let own = *constant(&mut other);
+                for step in [1.0 / factor, factor] {
+                    *constant(&mut other) = own * step;
+                    all.push(other);
+                }
+            }
+        }
+        all
+    }
+
+    fn error(&self, measured: &[Measured]) -> f64 {
+        measured.iter().map(|run| run.ratio(self).ln().powi(2)).sum()
+    }
+
+    /// The largest ratio between an estimate and its measurement, whichever is longer.
+    #[must_use]
+    pub fn worst(&self, measured: &[Measured]) -> f64 {
+        measured.iter().map(|run| run.ratio(self).ln().abs().exp()).fold(1.0, f64::max)
+    }
+}
+
+impl Measured {
+    /// Estimate over measurement.
+    #[must_use]
+    pub fn ratio(&self, at: &Calibration) -> f64 {
+        self.cost.estimate_ns(Mode::Plain, self.records, at) / self.ns
     }
 }
 
@@ -225,9 +324,11 @@ impl Cost {
     #[must_use]
     pub fn estimate_ns(&self, mode: Mode, records: u64, at: &Calibration) -> f64 {
         let records = records as f64;
-        let run = self.operations as f64 * at.operation_ns
-            + records
-                * (self.multiply_adds as f64 * at.multiply_add_ns + self.elements as f64 * at.element_ns);
+        let record = self.multiply_adds as f64 * at.multiply_add_ns
+            + self.elements as f64 * at.element_ns
+            + self.tree_levels as f64 * at.tree_level_ns
+            + self.lookups as f64 * at.lookup_ns;
+        let run = self.operations as f64 * at.operation_ns + records * record;
         let traced =
             run + self.operations as f64 * at.leaf_ns + records * self.trace_bytes as f64 * at.hash_byte_ns;
         let bytes = records * (self.input_bytes + self.output_bytes) as f64 * at.byte_ns;
@@ -277,6 +378,8 @@ mod tests {
             trace_bytes: 6,
             input_bytes: 4,
             output_bytes: 3,
+            tree_levels: 0,
+            lookups: 0,
         };
         assert_eq!(count(&small()), expected);
     }
@@ -287,5 +390,35 @@ mod tests {
         let times = [Mode::Plain, Mode::Sealed, Mode::Quorum { members: 3 }, Mode::Quorum { members: 5 }]
             .map(|mode| cost.estimate_ns(mode, 100, &at));
         assert!(times.is_sorted(), "{times:?}");
+    }
+
+    #[test]
+    fn constants_are_found_again_from_times_that_they_explain() {
+        let machine = Calibration {
+            multiply_add_ns: 0.02,
+            element_ns: 1.5,
+            operation_ns: 90.0,
+            ..Calibration::default()
+        };
+        let runs = |multiply_adds, elements, operations| Cost {
+            multiply_adds,
+            elements,
+            operations,
+            ..Cost::default()
+        };
+        let costs = [runs(500, 12, 4), runs(80_000, 2_000, 9), runs(400_000, 9_000, 12), runs(2_600, 50, 5)];
+        let measured: Vec<Measured> = costs
+            .into_iter()
+            .flat_map(|cost| [1, 32, 256].map(|records| (cost, records)))
+            .map(|(cost, records)| Measured {
+                cost,
+                records,
+                ns: cost.estimate_ns(Mode::Plain, records, &machine),
+            })
+            .collect();
+        let start = Calibration::default();
+        assert!(start.worst(&measured) > 1.5);
+        assert!(start.fitted(&measured).worst(&measured) < 1.05, "{:?}", start.fitted(&measured));
+        assert_eq!(start.fitted(&[]), start, "nothing measured, nothing changed");
     }
 }

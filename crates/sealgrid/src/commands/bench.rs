@@ -3,7 +3,7 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use sealgrid_graph::cost;
+use sealgrid_graph::cost::{self, Calibration, Mode};
 use sealgrid_seal::aead::Aes256Gcm;
 use sealgrid_seal::digest::labels;
 use sealgrid_seal::envelope::{JobKeyPair, seal};
@@ -116,7 +116,10 @@ fn model(model: &shipped::Shipped, lines: &mut Vec<Line>) -> Result<(), Failure>
         prepared.run(&inputs, &mut ()).map_err(failed)?;
         let least = least(|| black_box(prepared.run(&inputs, &mut ())));
         let rate = count.multiply_adds as f64 * batch as f64 / least.as_secs_f64() / 1e9;
-        let beside = format!("{rate:.1} billion multiply-adds a second");
+        let estimated = count.estimate_ns(Mode::Plain, batch as u64, &Calibration::default());
+        let estimated = duration(Duration::from_secs_f64(estimated / 1e9));
+        let beside =
+            format!("{rate:.1} billion multiply-adds a second; `model inspect` estimates {estimated}");
         lines.push(Line { what: format!("{}, {batch} records", model.name), least, beside });
     }
     Ok(())
