@@ -41,6 +41,8 @@ use crate::log_service::describe_all;
 const HEAD_FRESH: Duration = Duration::from_secs(5);
 /// How long nodes may take to describe themselves.
 const DESCRIBE_TIME: Duration = Duration::from_secs(3);
+/// How long the log is tried while its node does not answer: as long as a restart takes on a busy machine.
+const LOG_RETURNS_WITHIN: Duration = Duration::from_secs(20);
 /// How often a leaf is appended while the log has too few cosignatures.
 const APPEND_TRIES: u32 = 25;
 /// Pause between these.
@@ -221,6 +223,20 @@ impl ClientError {
     }
 }
 
+impl ClientError {
+    /// Whether nobody answered, so that the same question may be answered later.
+    fn is_absence(&self) -> bool {
+        match self {
+            Self::NoLog => true,
+            Self::Call { source, .. } => matches!(
+                source,
+                CallError::Unreachable | CallError::Deadline | CallError::Lost | CallError::QueueFull
+            ),
+            _ => false,
+        }
+    }
+}
+
 impl GridClient {
     /// Opens an endpoint for `identity`; nobody is called yet.
     ///
@@ -355,10 +371,13 @@ impl GridClient {
     /// [`ClientError`].
     pub async fn append(&self, leaf: &[u8], witnesses_min: u8) -> Result<LogProof, ClientError> {
         let roots = self.grid.log_roots(witnesses_min)?;
+        let started = Instant::now();
         let mut tries = 1;
         loop {
             match self.append_once(leaf, &roots).await {
                 Err(ClientError::Log(LogError::TooFewWitnesses { .. })) if tries < APPEND_TRIES => tries += 1,
+                // The result is there and signed: a log that is being started again must not cost the owner the job.
+                Err(error) if error.is_absence() && started.elapsed() < LOG_RETURNS_WITHIN => {}
                 other => return other,
             }
             tokio::time::sleep(APPEND_PAUSE).await;

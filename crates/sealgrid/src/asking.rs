@@ -6,8 +6,12 @@ use std::sync::Arc;
 use sealgrid_graph::execute::Batch;
 use sealgrid_graph::integer::Graph;
 use sealgrid_graph::model::{ModelCommitment, PublicModel};
+use sealgrid_node::api;
 use sealgrid_node::client::{ClientError, ClientOptions, GridClient, Job, Outcome, Progress};
 use sealgrid_node::directory::Loaded;
+use sealgrid_protocol::job::client::{ClientEffect, ClientEvent, ClientMachine};
+use sealgrid_protocol::log::tile::TileId;
+use sealgrid_protocol::machine::Machine as _;
 use sealgrid_protocol::policy::{JobFacts, MeasuredCosts, Plan, Policy, plan};
 use sealgrid_seal::identity::{PublicIdentity, SigningIdentity};
 use sealgrid_verify::{Disclosure, TrustRoots, Verdict, verify};
@@ -22,6 +26,7 @@ use crate::{commands, roots};
 pub struct Asking {
     runtime: tokio::runtime::Runtime,
     client: GridClient,
+    identity: SigningIdentity,
     trust: TrustRoots,
 }
 
@@ -57,10 +62,11 @@ impl Asking {
         let loaded = Loaded::from_file(&grid.directory(), &trust.authority)
             .map_err(|error| Failure::new(error.code(), "the grid's directory is not trusted").why(error))?;
         let options = ClientOptions::default();
+        let own = SigningIdentity::from_seed(&identity.seed());
         let client = runtime
-            .block_on(Box::pin(GridClient::open(identity, loaded, options)))
+            .block_on(Box::pin(GridClient::open(own, loaded, options)))
             .map_err(|error| failed(&error))?;
-        Ok(Self { runtime, client, trust })
+        Ok(Self { runtime, client, identity, trust })
     }
 
     /// Finds a model by file, by commitment `mc1:…`, or by the name on its card.
@@ -122,15 +128,7 @@ impl Asking {
         inputs: Vec<Batch>,
         progress: &mut (dyn FnMut(Progress) + Send),
     ) -> Result<Outcome, ClientError> {
-        let job = Job {
-            model: found.commitment,
-            inputs,
-            policy: policy.clone(),
-            protection: plan.protection,
-            verification: plan.verification,
-            graph: found.graph.clone(),
-            log: true,
-        };
+        let job = job(policy, plan, found, inputs);
         self.runtime.block_on(Box::pin(self.client.run(job, progress)))
     }
 
@@ -152,6 +150,44 @@ impl Asking {
     /// The log's latest checkpoint, checked.
     pub fn head(&self, witnesses_min: u8) -> Result<sealgrid_protocol::log::note::Note, Failure> {
         self.runtime.block_on(self.client.head(witnesses_min)).map_err(|error| failed(&error))
+    }
+
+    /// The same, with the error as it is: for those who go on after one.
+    pub fn log_head(&self, witnesses_min: u8) -> Result<sealgrid_protocol::log::note::Note, ClientError> {
+        self.runtime.block_on(self.client.head(witnesses_min))
+    }
+
+    /// A tile of the log, to be checked against a checkpoint.
+    pub fn tile(&self, tile: TileId) -> Result<Vec<u8>, ClientError> {
+        self.runtime.block_on(self.client.tile(tile))
+    }
+
+    /// The node drawn first for a job and the assignment it would be sent, to send it more than once.
+    pub fn raw_assign(
+        &self,
+        policy: &Policy,
+        plan: &Plan,
+        found: &Found,
+        inputs: Vec<Batch>,
+    ) -> Result<(PublicIdentity, Vec<u8>), ClientError> {
+        let plan = self.runtime.block_on(Box::pin(self.client.plan(&job(policy, plan, found, inputs))))?;
+        let identity = SigningIdentity::from_seed(&self.identity.seed());
+        let mut machine = ClientMachine::begin(identity, crate::entropy(), plan, crate::now())?;
+        while let Some(effect) = machine.poll() {
+            match effect {
+                ClientEffect::Store { ticket, .. } => {
+                    machine.handle(crate::now(), ClientEvent::Stored { ticket })
+                }
+                ClientEffect::Send { to, message } => return Ok((to, message.encode())),
+                _ => {}
+            }
+        }
+        Err(ClientError::NoModel)
+    }
+
+    /// Sends an assignment and waits for the node's answer to it.
+    pub fn raw_ask(&self, node: &PublicIdentity, assign: &[u8]) -> Result<Vec<u8>, ClientError> {
+        self.runtime.block_on(self.client.call(node, &api::ASSIGN, assign.to_vec(), "an answer"))
     }
 
     /// The node that listens on this address.
@@ -270,6 +306,18 @@ pub fn failed(error: &ClientError) -> Failure {
     }
     let failure = Failure::new(error.code(), error.to_string());
     if causes.is_empty() { failure } else { failure.why(causes.join(": ")) }
+}
+
+fn job(policy: &Policy, plan: &Plan, found: &Found, inputs: Vec<Batch>) -> Job {
+    Job {
+        model: found.commitment,
+        inputs,
+        policy: policy.clone(),
+        protection: plan.protection,
+        verification: plan.verification,
+        graph: found.graph.clone(),
+        log: true,
+    }
 }
 
 fn facts(found: &Found, records: u32) -> JobFacts {

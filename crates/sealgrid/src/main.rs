@@ -10,6 +10,7 @@ mod engines;
 mod failure;
 mod home;
 mod local_grid;
+mod log_tiles;
 mod output;
 mod passphrase;
 mod processes;

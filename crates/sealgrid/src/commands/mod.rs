@@ -11,6 +11,7 @@ pub mod model;
 mod node;
 mod plan;
 mod run;
+mod soak;
 mod up;
 mod verify;
 
