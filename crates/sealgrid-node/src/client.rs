@@ -21,10 +21,12 @@ use sealgrid_protocol::job::message::{Exchange, Message, Why};
 use sealgrid_protocol::job::work::Judged;
 use sealgrid_protocol::log::note::Note;
 use sealgrid_protocol::log::tile::TileId;
+use sealgrid_protocol::log::witness::WitnessMessage;
 use sealgrid_protocol::log::{LogError, LogProof, LogRoots};
 use sealgrid_protocol::machine::{Machine, Millis, Ticket};
 use sealgrid_protocol::names::{JobId, Protection, Verification};
 use sealgrid_protocol::policy::{OnDispute, Policy, Referee};
+use sealgrid_protocol::publication::Publication;
 use sealgrid_protocol::receipt::{Evidence, Opening, ReceiptFile};
 use sealgrid_seal::canonical;
 use sealgrid_seal::digest::CommitmentKey;
@@ -210,7 +212,13 @@ impl ClientError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Bind(error) => error.code(),
-            Self::Call { source, .. } => source.code(),
+            Self::Call { source, .. } => match source {
+                // A refusal of the node itself has a line of its own in the index.
+                CallError::Refused(refusal) => {
+                    api::refusal::known(&refusal.code).unwrap_or_else(|| source.code())
+                }
+                _ => source.code(),
+            },
             Self::Nonsense { .. } => "E-NET-17",
             Self::NoModel => "E-AVL-25",
             Self::NoLog => "E-AVL-26",
@@ -323,6 +331,53 @@ impl GridClient {
         Err(ClientError::NoModel)
     }
 
+    /// Sends a model to one node, taking up what an earlier transfer left there. `true` when the node had it already.
+    /// `sent` is told how many bytes the node holds.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn publish(
+        &self,
+        node: &PublicIdentity,
+        statement: &[u8],
+        publication: &Publication,
+        file: &[u8],
+        sent: &mut (dyn FnMut(u64) + Send),
+    ) -> Result<bool, ClientError> {
+        const WHAT: &str = "a place for a model";
+        let held = |body: Vec<u8>| {
+            let held: Option<u64> = canonical::decode(&body, 16).ok();
+            held.filter(|held| *held <= publication.length)
+                .ok_or(ClientError::Nonsense { node: *node, what: WHAT })
+        };
+        let length = publication.length;
+        let mut have = held(self.call(node, &api::PUBLISH, statement.to_vec(), WHAT).await?)?;
+        let had = have == length;
+        let mut stalled = 0;
+        while have < length {
+            sent(have);
+            let start = usize::try_from(have).expect("the file is in memory");
+            let end = file.len().min(start + usize::try_from(api::PART_BYTES_MAX).expect("u32 fits usize"));
+            let part = api::Part { file: publication.file, offset: have, bytes: file[start..end].to_vec() };
+            let now = held(self.call(node, &api::PUBLISH_PART, canonical::encode(&part), WHAT).await?)?;
+            // An honest node moves forward, or once back to what it holds.
+            stalled = if now > have { 0 } else { stalled + 1 };
+            if stalled > 2 {
+                return Err(ClientError::Nonsense { node: *node, what: WHAT });
+            }
+            have = now;
+        }
+        Ok(had)
+    }
+
+    /// Offers a newer directory to one node.
+    ///
+    /// # Errors
+    /// [`ClientError::Call`].
+    pub async fn offer_directory(&self, node: &PublicIdentity, signed: Vec<u8>) -> Result<(), ClientError> {
+        self.call(node, &api::DIRECTORY, signed, "to take a directory").await.map(|_| ())
+    }
+
     /// Makes a model's public part known, from a file, so that no node is asked.
     pub async fn know(&self, model: PublicModel) {
         self.known.lock().await.models.insert(model.commitment(), Arc::new(model));
@@ -354,6 +409,35 @@ impl GridClient {
                 Err(error) => return Err(error.into()),
             }
             tokio::time::sleep(APPEND_PAUSE).await;
+        }
+    }
+
+    /// What each witness of the directory that answers cosigned last, by its name.
+    ///
+    /// # Errors
+    /// None of the whole: a witness that does not answer is left out.
+    pub async fn witness_heads(&self) -> Vec<(String, Option<Note>)> {
+        let described = self.describe().await;
+        let mut heads = Vec::new();
+        for entry in &self.grid.directory.witnesses {
+            let node = described.iter().find(|(_, is)| is.witness == Some(entry.key)).map(|(node, _)| *node);
+            let head = match node {
+                Some(node) => self.witness_head(&node).await,
+                None => None,
+            };
+            heads.push((entry.name.as_str().to_owned(), head));
+        }
+        heads
+    }
+
+    async fn witness_head(&self, node: &PublicIdentity) -> Option<Note> {
+        let origin = self.grid.directory.log.origin.as_str().to_owned();
+        let ask = canonical::encode(&WitnessMessage::AskHead(origin));
+        let answer = self.call(node, &api::WITNESS, ask, "a witness's head").await.ok()?;
+        let limit = usize::try_from(api::WITNESS.response_bytes_max).expect("u32 fits usize");
+        match canonical::decode(&answer, limit).ok()? {
+            WitnessMessage::Head(text) => Note::parse(text.as_bytes()).ok(),
+            _ => None,
         }
     }
 

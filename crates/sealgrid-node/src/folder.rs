@@ -75,6 +75,18 @@ impl DataFolder {
         self.path.join("keys")
     }
 
+    /// Parts of models that are on their way in; emptied at every start.
+    #[must_use]
+    pub fn incoming(&self) -> PathBuf {
+        self.path.join("incoming")
+    }
+
+    /// Evidence against a log that forked.
+    #[must_use]
+    pub fn forks(&self) -> PathBuf {
+        self.path.join("forks")
+    }
+
     /// The transparency log's tiles, for the node that writes it.
     #[must_use]
     pub fn log(&self) -> PathBuf {

@@ -1,18 +1,22 @@
 //! The asking side of a command: open a grid, find a model in it, plan, run a job, keep its receipt.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sealgrid_graph::execute::Batch;
 use sealgrid_graph::integer::Graph;
 use sealgrid_graph::model::{ModelCommitment, PublicModel};
-use sealgrid_node::api;
+use sealgrid_node::api::{self, Description};
 use sealgrid_node::client::{ClientError, ClientOptions, GridClient, Job, Outcome, Progress};
 use sealgrid_node::directory::Loaded;
+use sealgrid_protocol::directory::VerifiedDirectory;
 use sealgrid_protocol::job::client::{ClientEffect, ClientEvent, ClientMachine};
+use sealgrid_protocol::log::note::Note;
 use sealgrid_protocol::log::tile::TileId;
 use sealgrid_protocol::machine::Machine as _;
 use sealgrid_protocol::policy::{JobFacts, MeasuredCosts, Plan, Policy, plan};
+use sealgrid_protocol::publication::Publication;
 use sealgrid_seal::identity::{PublicIdentity, SigningIdentity};
 use sealgrid_verify::{Disclosure, TrustRoots, Verdict, verify};
 
@@ -148,13 +152,45 @@ impl Asking {
     }
 
     /// The log's latest checkpoint, checked.
-    pub fn head(&self, witnesses_min: u8) -> Result<sealgrid_protocol::log::note::Note, Failure> {
+    pub fn head(&self, witnesses_min: u8) -> Result<Note, Failure> {
         self.runtime.block_on(self.client.head(witnesses_min)).map_err(|error| failed(&error))
     }
 
     /// The same, with the error as it is: for those who go on after one.
-    pub fn log_head(&self, witnesses_min: u8) -> Result<sealgrid_protocol::log::note::Note, ClientError> {
+    pub fn log_head(&self, witnesses_min: u8) -> Result<Note, ClientError> {
         self.runtime.block_on(self.client.head(witnesses_min))
+    }
+
+    /// What each witness cosigned last, by its name.
+    pub fn witness_heads(&self) -> Vec<(String, Option<Note>)> {
+        self.runtime.block_on(self.client.witness_heads())
+    }
+
+    /// What every node that answers says of itself.
+    pub fn describe(&self) -> BTreeMap<PublicIdentity, Description> {
+        self.runtime.block_on(self.client.describe())
+    }
+
+    /// The grid's list of nodes.
+    pub fn directory(&self) -> &VerifiedDirectory {
+        &self.client.grid().directory
+    }
+
+    /// Sends a model to one node; `true` when it was there already.
+    pub fn publish(
+        &self,
+        node: &PublicIdentity,
+        statement: &[u8],
+        publication: &Publication,
+        file: &[u8],
+        sent: &mut (dyn FnMut(u64) + Send),
+    ) -> Result<bool, ClientError> {
+        self.runtime.block_on(Box::pin(self.client.publish(node, statement, publication, file, sent)))
+    }
+
+    /// Offers a newer directory to one node.
+    pub fn offer_directory(&self, node: &PublicIdentity, signed: Vec<u8>) -> Result<(), ClientError> {
+        self.runtime.block_on(self.client.offer_directory(node, signed))
     }
 
     /// A tile of the log, to be checked against a checkpoint.

@@ -5,13 +5,12 @@
 //! DIR/authority/       the directory authority's key ring
 //! DIR/grid.directory   the signed list of nodes
 //! DIR/roots/           trust roots for `sealgrid verify --roots`
-//! DIR/models/          models that every node serves
-//! DIR/node-N/          one node: node.toml, data/, log.txt
+//! DIR/node-N/          one node: node.toml, models/, data/, log.txt
 //! ```
 
 use std::path::{Path, PathBuf};
 
-use sealgrid_node::config::NodeConfig;
+use sealgrid_node::config::{Anyone, Clients, NodeConfig, PublishingConfig};
 use sealgrid_node::directory::Loaded;
 use sealgrid_node::fault::Fault;
 use sealgrid_node::grid::GridPlan;
@@ -91,6 +90,10 @@ impl LocalGrid {
             models: layout.models.clone(),
             faults: layout.faults.clone(),
             cost: LOCAL_COST,
+            publishing: PublishingConfig {
+                owners: Clients::Anyone(Anyone::Anyone),
+                ..PublishingConfig::default()
+            },
             ..GridPlan::default()
         };
         plan.lay_out(&self.dir, &authority, &passphrase, crate::now())
@@ -131,6 +134,11 @@ impl LocalGrid {
             config: node.config,
         });
         Processes::start(processes.collect(), &passphrase)
+    }
+
+    /// Whether the folder holds the key that signs the directory.
+    pub fn has_authority(&self) -> bool {
+        self.dir.join("authority").exists()
     }
 
     /// The key that signs the directory.

@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 
 use sealgrid_node::client::ClientError;
+use sealgrid_protocol::log::LogError;
 use sealgrid_protocol::log::tile::{TileId, TileNodes, Tiles};
 use sealgrid_protocol::log::tree::{self, TreeHash};
 
@@ -23,6 +24,14 @@ impl<'a> GridTiles<'a> {
     /// Reads through `asking`.
     pub fn new(asking: &'a Asking) -> Self {
         Self { asking, kept: RefCell::default() }
+    }
+
+    /// The proof that leaf `index` is in the tree of `size`.
+    pub fn inclusion(&self, index: u64, size: u64) -> Result<Vec<TreeHash>, ClientError> {
+        if index >= size {
+            return Err(LogError::NotIncluded { index }.into());
+        }
+        tree::inclusion_proof(&TileNodes { tiles: self, size }, index, size)
     }
 
     /// The proof that the tree of `new` leaves extends the one of `old`.

@@ -5,6 +5,7 @@ mod bind;
 use std::path::{Path, PathBuf};
 
 use sealgrid_node::keys::{KeysError, create_store, has_store, open_store};
+use sealgrid_seal::identity::SigningIdentity;
 use sealgrid_seal::keyfile::Cost;
 use sealgrid_seal::keystore::{
     self, Action, KeyInfo, KeyStore, KeyStoreError, PublicKey, Purpose, RingStore, State,
@@ -90,8 +91,7 @@ impl KeyCommand {
         let folder = home.keys();
         let new = matches!(self.action, KeyAction::New { .. });
         if !new && !has_store(&folder) {
-            return Err(Failure::new("E-KEY-90", format!("there are no keys in {}", folder.display()))
-                .hint("sealgrid key new NAME"));
+            return Err(no_keys(&folder));
         }
         let passphrase = passphrase::obtain(self.passphrase_file.as_deref(), new && !has_store(&folder))?;
         let store = open(&folder, passphrase)?;
@@ -192,6 +192,30 @@ pub(super) fn open(folder: &Path, passphrase: SecretBytes) -> Result<RingStore, 
     } else {
         create_store(folder, passphrase, Cost::STANDARD).map_err(|error| from_keys(&error))
     }
+}
+
+/// The seed of a signing key in the home's store, for a command that signs with it.
+pub fn signing(home: &Home, name: &str, passphrase_file: Option<&Path>) -> Result<SigningIdentity, Failure> {
+    let folder = home.keys();
+    if !has_store(&folder) {
+        return Err(no_keys(&folder));
+    }
+    let store = open(&folder, passphrase::obtain(passphrase_file, false)?)?;
+    let info = find(&store, name)?;
+    if info.purpose != Purpose::Owner {
+        return Err(Failure::new(
+            "E-KEY-99",
+            format!("{name} is a key for {}, not an owner's", word(info.purpose)),
+        )
+        .hint("sealgrid key new NAME --for owner"));
+    }
+    let seed = store.danger_seed(&info.id).map_err(|error| failed(&error))?;
+    Ok(SigningIdentity::from_seed(&seed))
+}
+
+fn no_keys(folder: &Path) -> Failure {
+    Failure::new("E-KEY-90", format!("there are no keys in {}", folder.display()))
+        .hint("sealgrid key new NAME")
 }
 
 fn from_keys(error: &KeysError) -> Failure {
