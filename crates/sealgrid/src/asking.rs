@@ -8,7 +8,7 @@ use sealgrid_graph::execute::Batch;
 use sealgrid_graph::integer::Graph;
 use sealgrid_graph::model::{ModelCommitment, PublicModel};
 use sealgrid_node::api::{self, Description};
-use sealgrid_node::client::{ClientError, ClientOptions, GridClient, Job, Outcome, Progress};
+use sealgrid_node::client::{ClientError, ClientOptions, GridClient, Job, Keep, Outcome, Progress, Resumed};
 use sealgrid_node::directory::Loaded;
 use sealgrid_protocol::directory::VerifiedDirectory;
 use sealgrid_protocol::job::client::{ClientEffect, ClientEvent, ClientMachine};
@@ -18,6 +18,7 @@ use sealgrid_protocol::machine::Machine as _;
 use sealgrid_protocol::policy::{JobFacts, MeasuredCosts, Plan, Policy, plan};
 use sealgrid_protocol::publication::Publication;
 use sealgrid_seal::identity::{PublicIdentity, SigningIdentity};
+use sealgrid_seal::secret::SecretBytes;
 use sealgrid_verify::{Disclosure, TrustRoots, Verdict, verify};
 
 use crate::data::{Cell, Records, Results};
@@ -134,6 +135,31 @@ impl Asking {
     ) -> Result<Outcome, ClientError> {
         let job = job(policy, plan, found, inputs);
         self.runtime.block_on(Box::pin(self.client.run(job, progress)))
+    }
+
+    /// The same, and the job outlives this process.
+    pub fn run_kept(
+        &self,
+        policy: &Policy,
+        plan: &Plan,
+        found: &Found,
+        inputs: Vec<Batch>,
+        keep: Option<&dyn Keep>,
+        progress: &mut (dyn FnMut(Progress) + Send),
+    ) -> Result<Outcome, ClientError> {
+        let job = job(policy, plan, found, inputs);
+        self.runtime.block_on(Box::pin(self.client.run_kept(job, keep, progress)))
+    }
+
+    /// Finishes a job that an earlier process kept.
+    pub fn resume(
+        &self,
+        records: Vec<(Vec<u8>, SecretBytes)>,
+        found: &Found,
+        keep: &dyn Keep,
+        progress: &mut (dyn FnMut(Progress) + Send),
+    ) -> Result<Resumed, ClientError> {
+        self.runtime.block_on(Box::pin(self.client.resume(records, found.graph.clone(), keep, progress)))
     }
 
     /// Judges a receipt exactly as `sealgrid verify` does, with what only the owner can show.

@@ -86,7 +86,7 @@ impl LocalGrid {
         let authority = self.new_authority(&passphrase)?;
         let plan = GridPlan {
             nodes: layout.nodes,
-            witnesses: 2.min(layout.nodes.saturating_sub(1)),
+            witnesses: witnesses(layout.nodes),
             models: layout.models.clone(),
             faults: layout.faults.clone(),
             cost: LOCAL_COST,
@@ -101,9 +101,10 @@ impl LocalGrid {
         let loaded = Loaded::from_file(&self.directory(), &authority.public())
             .map_err(|error| Failure::new(error.code(), "the new directory does not hold").why(error))?;
         // Whoever lays out a local grid is its authority: these are the roots it hands out.
-        let trust = TrustRoots::danger_from_directory(&loaded.directory, WITNESSES_MIN).map_err(|error| {
-            Failure::new(error.code(), "the new directory gives no trust roots").why(error)
-        })?;
+        let trust = TrustRoots::danger_from_directory(&loaded.directory, witnesses_min(layout.nodes))
+            .map_err(|error| {
+                Failure::new(error.code(), "the new directory gives no trust roots").why(error)
+            })?;
         roots::write(&self.roots(), &trust)
     }
 
@@ -185,8 +186,15 @@ impl LocalGrid {
     }
 }
 
-/// Cosignatures that a local grid's receipts need: one of the two witnesses may be down.
-const WITNESSES_MIN: u8 = 1;
+/// A witness is another node than the log's.
+fn witnesses(nodes: usize) -> usize {
+    2.min(nodes.saturating_sub(1))
+}
+
+/// Cosignatures that a local grid's receipts need: one of the two witnesses may be down, and one node has none.
+fn witnesses_min(nodes: usize) -> u8 {
+    u8::from(witnesses(nodes) > 0)
+}
 
 /// The passphrase of a local grid has 256 random bits: guessing it is hopeless at any price.
 const LOCAL_COST: Cost = Cost::LEAST;

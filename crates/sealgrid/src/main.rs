@@ -9,6 +9,7 @@ mod data;
 mod engines;
 mod failure;
 mod home;
+mod kept;
 mod local_grid;
 mod log_tiles;
 mod output;

@@ -5,6 +5,7 @@ mod bind;
 use std::path::{Path, PathBuf};
 
 use sealgrid_node::keys::{KeysError, create_store, has_store, open_store};
+use sealgrid_seal::envelope::JobKeyPair;
 use sealgrid_seal::identity::SigningIdentity;
 use sealgrid_seal::keyfile::Cost;
 use sealgrid_seal::keystore::{
@@ -211,6 +212,31 @@ pub fn signing(home: &Home, name: &str, passphrase_file: Option<&Path>) -> Resul
     }
     let seed = store.danger_seed(&info.id).map_err(|error| failed(&error))?;
     Ok(SigningIdentity::from_seed(&seed))
+}
+
+/// The storage keys of the home's store, rotated ones included, or the one of that name.
+pub fn storage(
+    home: &Home,
+    name: Option<&str>,
+    passphrase_file: Option<&Path>,
+) -> Result<Vec<JobKeyPair>, Failure> {
+    let folder = home.keys();
+    if !has_store(&folder) {
+        return Err(no_keys(&folder));
+    }
+    let store = open(&folder, passphrase::obtain(passphrase_file, false)?)?;
+    let infos = match name {
+        Some(name) => vec![find(&store, name)?],
+        None => store.list().map_err(|error| failed(&error))?,
+    };
+    let infos: Vec<KeyInfo> = infos.into_iter().filter(|info| info.purpose == Purpose::Storage).collect();
+    if infos.is_empty() {
+        return Err(Failure::new("E-KEY-98", "there is no such storage key in this home")
+            .why("a job is kept sealed to a key that opens data at rest")
+            .hint("sealgrid key new NAME --for storage"));
+    }
+    let seed = |info: &KeyInfo| store.danger_seed(&info.id).map(JobKeyPair::from_seed);
+    infos.iter().map(seed).collect::<Result<_, _>>().map_err(|error| failed(&error))
 }
 
 fn no_keys(folder: &Path) -> Failure {

@@ -4,7 +4,7 @@ mod bench;
 mod data;
 mod demo;
 mod doctor;
-mod key;
+pub mod key;
 mod log;
 mod manual;
 pub mod model;
