@@ -165,6 +165,8 @@ pub fn fuzz_parse(bytes: &[u8]) {
     use sealgrid_seal::canonical;
     let _ = canonical::decode::<Description>(bytes, DESCRIBE.response_bytes_max as usize);
     let _ = canonical::decode::<ModelCommitment>(bytes, MODEL.request_bytes_max as usize);
+    let _ = canonical::decode::<Part>(bytes, PUBLISH_PART.request_bytes_max as usize);
+    let _ = sealgrid_protocol::publication::Publication::verify(bytes, &PublicIdentity([1; 32]));
 }
 
 /// Refusals of the node itself; the protocol's own are messages.

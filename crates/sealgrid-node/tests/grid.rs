@@ -231,7 +231,8 @@ async fn a_signed_result_is_the_same_after_a_crash() {
     let first = Message::decode(&answer).expect("a message");
     assert!(matches!(first, Message::Answer(_)), "{first:?}");
     let place = grid.nodes.iter().position(|running| running.identity == node).expect("one of the grid");
-    restart(&mut grid, place).await;
+    let config = load(&grid.files.configs[place]);
+    restart(&mut grid, place, config).await;
     assert_eq!(retry(&client, &node, &assign).await, first, "receipt, output and time are those of before");
 }
 

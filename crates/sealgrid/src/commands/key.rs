@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use sealgrid_node::keys::{KeysError, create_store, has_store, open_store};
 use sealgrid_seal::envelope::JobKeyPair;
-use sealgrid_seal::identity::SigningIdentity;
+use sealgrid_seal::identity::{PublicIdentity, SigningIdentity};
 use sealgrid_seal::keyfile::Cost;
 use sealgrid_seal::keystore::{
-    self, Action, KeyInfo, KeyStore, KeyStoreError, PublicKey, Purpose, RingStore, State,
+    self, Action, KeyInfo, KeyRecord, KeyStore, KeyStoreError, PublicKey, Purpose, RingStore, State,
 };
 use sealgrid_seal::secret::SecretBytes;
 
@@ -129,11 +129,7 @@ fn list(store: &dyn KeyStore) -> Result<Report, Failure> {
 fn show(store: &dyn KeyStore, key: &str) -> Result<Report, Failure> {
     let info = find(store, key)?;
     let (recorder, records) = store.records().map_err(|error| failed(&error))?;
-    let records = keystore::verify_records(&recorder, &records).map_err(|error| {
-        Failure::new("E-KEY-91", "the record of this store does not hold together")
-            .why(error)
-            .hint("restore the key file from a copy")
-    })?;
+    let records = checked(&recorder, &records)?;
     let mut out = table(["at (ms)", "what happened"]);
     let mut history = Vec::new();
     for record in records.iter().filter(|record| record.key == info.id) {
@@ -152,6 +148,15 @@ fn show(store: &dyn KeyStore, key: &str) -> Result<Report, Failure> {
     json["history"] = history.into();
     json["recorder"] = recorder.to_string().into();
     Ok(Report::new(text, json))
+}
+
+/// What the records say, if nothing is missing, reordered or somebody else's.
+fn checked(recorder: &PublicIdentity, records: &[Vec<u8>]) -> Result<Vec<KeyRecord>, Failure> {
+    keystore::verify_records(recorder, records).map_err(|error| {
+        Failure::new("E-KEY-91", "the record of this store does not hold together")
+            .why(error)
+            .hint("restore the key file from a copy")
+    })
 }
 
 fn rotated(store: &dyn KeyStore, key: &str) -> Result<Report, Failure> {
@@ -335,5 +340,9 @@ mod tests {
         destroyed(&store, &old.id.0.to_string(), true, quiet).expect("destroyed");
         assert_eq!(find(&store, &old.id.0.to_string()).expect_err("gone").code, "E-KEY-24");
         assert!(show(&store, "hospital").expect("the record holds").text.contains("chain complete"));
+
+        let (recorder, records) = store.records().expect("read");
+        assert_eq!(checked(&recorder, &records).expect("whole").len(), records.len());
+        assert_eq!(checked(&recorder, &records[1..]).expect_err("one is missing").code, "E-KEY-91");
     }
 }

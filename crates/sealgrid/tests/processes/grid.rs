@@ -39,7 +39,7 @@ fn a_model_that_up_did_not_know_runs_after_it_was_published() {
     let publish = ["model", "publish", text(&second), "--grid", "grid"];
     home.json(&[&publish[..], &["--owner", "owner"], &with_key].concat());
     home.fails(&[&publish[..], &["--authority", "owner"], &with_key].concat(), "E-KEY-97", 7);
-    home.fails(&[&publish[..], &["--owner", "shelf"], &with_key].concat(), "E-KEY-96", 7);
+    home.fails(&[&publish[..], &["--owner", "shelf"], &with_key].concat(), "E-KEY-99", 7);
     std::fs::rename(home.path("grid/authority"), home.path("grid/elsewhere")).expect("renamed");
     home.fails(&publish, "E-KEY-95", 7);
 }
