@@ -238,7 +238,7 @@ impl Asking {
         while let Some(effect) = machine.poll() {
             match effect {
                 ClientEffect::Store { ticket, .. } => {
-                    machine.handle(crate::now(), ClientEvent::Stored { ticket })
+                    machine.handle(crate::now(), ClientEvent::Stored { ticket });
                 }
                 ClientEffect::Send { to, message } => return Ok((to, message.encode())),
                 _ => {}

@@ -129,7 +129,11 @@ impl Run {
     }
 
     fn command(&self, found: &Found, grid: &Path, records: &Records, plan: &Plan) -> Command {
-        let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
+        // Another process may take the job up in another folder; otherwise a path is repeated as it was typed.
+        let absolute = |path: &PathBuf| match self.keep {
+            Some(_) => std::path::absolute(path).unwrap_or_else(|_| path.clone()),
+            None => path.clone(),
+        };
         // The graph is here only when the model was named by its file: then it is named so again.
         let model = match (&found.graph, &self.model) {
             (Some(_), Some(name)) if Path::new(name).exists() => {

@@ -76,18 +76,19 @@ impl Home {
 
     /// Starts `sealgrid up` and waits until its nodes take jobs.
     pub fn up(&self, dir: &str, arguments: &[&str]) -> Up {
-        let mut child = self
+        let child = self
             .command(&[&["up", "--dir", dir], arguments].concat())
             .stderr(Stdio::piped())
             .stdout(Stdio::null())
             .spawn()
             .expect("starts");
-        let lines = BufReader::new(child.stderr.take().expect("piped")).lines();
+        let mut up = Up { child };
+        let lines = BufReader::new(up.child.stderr.take().expect("piped")).lines();
         let mut said = String::new();
         for line in lines.map_while(Result::ok) {
             said.push_str(&line);
             if line.starts_with("stop:") {
-                return Up { child };
+                return up;
             }
         }
         panic!("the grid did not start: {said}");
