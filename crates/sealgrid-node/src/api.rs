@@ -16,6 +16,13 @@ pub const DESCRIBE: Method = method(1, "describe", 0, 64 << 10, 5);
 /// Which model is this? [`ModelCommitment`] → [`sealgrid_graph::model::PublicModel`].
 pub const MODEL: Method = method(2, "model", 64, 16 << 20, 10);
 
+/// May I publish this? A signed [`sealgrid_protocol::publication::Publication`] → bytes of the file held already, `u64`.
+pub const PUBLISH: Method = method(3, "publish", 512, 16, 30);
+/// [`Part`] of a file whose publication was accepted → bytes held; all of them once the model is served.
+pub const PUBLISH_PART: Method = method(4, "publish-part", PART_BYTES_MAX + 128, 16, 120);
+/// A newer signed directory; → nothing. It is in force within a second.
+pub const DIRECTORY: Method = method(5, "directory", 8 << 20, 0, 10);
+
 /// [`Exchange::Assign`].
 pub const ASSIGN: Method = exchange_method(10, "assign", Exchange::Assign, 600);
 /// [`Exchange::Open`].
@@ -44,9 +51,40 @@ pub const WITNESS: Method = method(30, "witness", 80 << 10, 80 << 10, 5);
 
 /// Every method of a node.
 pub const METHODS: &[Method] = &[
-    DESCRIBE, MODEL, ASSIGN, OPEN, BRANCHES, OPERANDS, REFER, ENDORSE, CLOSE, LOG_APPEND, LOG_HEAD, LOG_TILE,
+    DESCRIBE,
+    MODEL,
+    PUBLISH,
+    PUBLISH_PART,
+    DIRECTORY,
+    ASSIGN,
+    OPEN,
+    BRANCHES,
+    OPERANDS,
+    REFER,
+    ENDORSE,
+    CLOSE,
+    LOG_APPEND,
+    LOG_HEAD,
+    LOG_TILE,
     WITNESS,
 ];
+
+/// Most bytes of a model in one [`Part`].
+pub const PART_BYTES_MAX: u32 = 1 << 20;
+
+/// Some bytes of a model file.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Part {
+    /// Digest of the whole file, as published.
+    #[n(0)]
+    pub file: Digest,
+    /// Where these bytes stand in it.
+    #[n(1)]
+    pub offset: u64,
+    /// The bytes, at most [`PART_BYTES_MAX`].
+    #[cbor(n(2), with = "minicbor::bytes")]
+    pub bytes: Vec<u8>,
+}
 
 /// Most bytes of a leaf taken from a client: keyed commitments only, never content.
 pub const LEAF_BYTES_MAX: u32 = 1024;
@@ -127,11 +165,41 @@ pub fn fuzz_parse(bytes: &[u8]) {
     use sealgrid_seal::canonical;
     let _ = canonical::decode::<Description>(bytes, DESCRIBE.response_bytes_max as usize);
     let _ = canonical::decode::<ModelCommitment>(bytes, MODEL.request_bytes_max as usize);
+    let _ = canonical::decode::<Part>(bytes, PUBLISH_PART.request_bytes_max as usize);
+    let _ = sealgrid_protocol::publication::Publication::verify(bytes, &PublicIdentity([1; 32]));
 }
 
 /// Refusals of the node itself; the protocol's own are messages.
 pub mod refusal {
     use sealgrid_net::Refusal;
+
+    /// The code of a refusal that nodes give; `None` for one of another program.
+    #[must_use]
+    pub fn known(code: &str) -> Option<&'static str> {
+        ALL.iter().find_map(|refusal| match refusal.code {
+            std::borrow::Cow::Borrowed(text) if text == code => Some(text),
+            _ => None,
+        })
+    }
+
+    const ALL: &[Refusal] = &[
+        DRAINING,
+        BAD_BODY,
+        NOT_MY_ROLE,
+        NO_SUCH_MODEL,
+        SUPERSEDED,
+        LOG_FAILED,
+        NO_SUCH_TILE,
+        NOT_A_PUBLISHER,
+        BAD_PUBLICATION,
+        NOT_THE_MODEL,
+        BAD_DIRECTORY,
+        MODEL_TOO_LARGE,
+        UPLOADS_BUSY,
+        NOT_KEPT,
+        NO_SUCH_UPLOAD,
+        LOG_BUSY,
+    ];
 
     /// The node finishes what it has and takes nothing new.
     pub const DRAINING: Refusal = Refusal::new("E-AVL-20", "the node is stopping and takes no new job");
@@ -147,6 +215,31 @@ pub mod refusal {
     pub const LOG_FAILED: Refusal = Refusal::new("E-STO-47", "the log could not be written");
     /// The tile does not exist.
     pub const NO_SUCH_TILE: Refusal = Refusal::new("E-AVL-23", "the log has no such tile");
+    /// The node does not take models from this owner.
+    pub const NOT_A_PUBLISHER: Refusal =
+        Refusal::new("E-KEY-41", "this node takes no models from the owner who signed");
+    /// The publication is malformed, altered, or meant for another grid.
+    pub const BAD_PUBLICATION: Refusal =
+        Refusal::new("E-VER-20", "no signed publication for this grid's nodes");
+    /// What arrived is not what the owner signed, or no model.
+    pub const NOT_THE_MODEL: Refusal =
+        Refusal::new("E-VER-21", "what arrived is not the model that its owner signed; nothing was kept");
+    /// The offered directory does not hold, or is older than the one in force.
+    pub const BAD_DIRECTORY: Refusal = Refusal::new(
+        "E-VER-22",
+        "not a directory of this grid's authority that is later than the one in force",
+    );
+    /// The model is larger than the node has room for by its configuration.
+    pub const MODEL_TOO_LARGE: Refusal =
+        Refusal::new("E-RES-24", "the model does not fit into this node's limits of models");
+    /// Too many models are on their way in.
+    pub const UPLOADS_BUSY: Refusal =
+        Refusal::new("E-RES-25", "too many models are on their way to this node; try again");
+    /// The disk is full or broken.
+    pub const NOT_KEPT: Refusal = Refusal::new("E-STO-50", "the node's disk takes no more; nothing was kept");
+    /// No publication of this file was accepted, or it was given up.
+    pub const NO_SUCH_UPLOAD: Refusal =
+        Refusal::new("E-AVL-28", "no publication of this file is under way; publish it again");
     /// Too many leaves wait.
     pub const LOG_BUSY: Refusal = Refusal::new("E-RES-23", "too many leaves wait for the log; try again");
 }

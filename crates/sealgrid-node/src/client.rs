@@ -21,14 +21,17 @@ use sealgrid_protocol::job::message::{Exchange, Message, Why};
 use sealgrid_protocol::job::work::Judged;
 use sealgrid_protocol::log::note::Note;
 use sealgrid_protocol::log::tile::TileId;
+use sealgrid_protocol::log::witness::WitnessMessage;
 use sealgrid_protocol::log::{LogError, LogProof, LogRoots};
 use sealgrid_protocol::machine::{Machine, Millis, Ticket};
 use sealgrid_protocol::names::{JobId, Protection, Verification};
 use sealgrid_protocol::policy::{OnDispute, Policy, Referee};
+use sealgrid_protocol::publication::Publication;
 use sealgrid_protocol::receipt::{Evidence, Opening, ReceiptFile};
 use sealgrid_seal::canonical;
 use sealgrid_seal::digest::CommitmentKey;
 use sealgrid_seal::identity::{PublicIdentity, SigningIdentity};
+use sealgrid_seal::secret::SecretBytes;
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
@@ -41,6 +44,8 @@ use crate::log_service::describe_all;
 const HEAD_FRESH: Duration = Duration::from_secs(5);
 /// How long nodes may take to describe themselves.
 const DESCRIBE_TIME: Duration = Duration::from_secs(3);
+/// How long the log is tried while its node does not answer: as long as a restart takes on a busy machine.
+const LOG_RETURNS_WITHIN: Duration = Duration::from_secs(20);
 /// How often a leaf is appended while the log has too few cosignatures.
 const APPEND_TRIES: u32 = 25;
 /// Pause between these.
@@ -93,6 +98,49 @@ pub struct Job {
     pub graph: Option<Arc<Graph>>,
     /// Whether the receipt goes into the log. A policy that demands witnesses demands this.
     pub log: bool,
+}
+
+/// Where a client keeps a job until it is over, so that the job outlives the process. What is kept holds plaintext and
+/// keys: whoever implements this seals it at rest.
+pub trait Keep: Send + Sync {
+    /// Keeps `value` under `key` durably before it returns. A key is kept again with a newer value.
+    ///
+    /// # Errors
+    /// What the system says; the job is given up then, before anything depends on the value.
+    fn put(&self, key: &[u8], value: &SecretBytes) -> std::io::Result<()>;
+}
+
+/// What is kept of a job beside its machine's own records.
+#[derive(minicbor::Encode, minicbor::Decode)]
+struct Context {
+    #[n(0)]
+    version: u16,
+    /// Directory, policy and checkpoint that the job was drawn under.
+    #[n(1)]
+    evidence: Vec<(EvidenceKind, minicbor::bytes::ByteVec)>,
+    #[n(2)]
+    witnesses_min: u8,
+    #[n(3)]
+    log: bool,
+    #[cbor(n(4), with = "minicbor::bytes")]
+    job_key: [u8; 32],
+    #[n(5)]
+    model: ModelCommitment,
+    #[n(6)]
+    inputs: Vec<Batch>,
+}
+
+/// The word under which the context is kept.
+const CONTEXT: &[u8] = b"context";
+/// Bytes of a kept record at most: a payload and what belongs to it.
+const RECORD_BYTES_MAX: usize = 64 << 20;
+
+/// A job taken up again.
+pub struct Resumed {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What was asked.
+    pub inputs: Vec<Batch>,
 }
 
 /// What happens on the way; content-free.
@@ -197,6 +245,12 @@ pub enum ClientError {
     /// The receipt does not hold.
     #[error(transparent)]
     Receipt(#[from] ClaimsError),
+    /// The job cannot be kept for a later process.
+    #[error("the job cannot be kept: {0}")]
+    Keep(#[source] std::io::Error),
+    /// What was kept is no job that had begun: nothing was sent.
+    #[error("what was kept is no job that had begun")]
+    NothingKept,
     /// The job was refused; evidence tells why.
     #[error("the job is refused: {}", .0.reason)]
     Refused(Box<Refused>),
@@ -208,7 +262,13 @@ impl ClientError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Bind(error) => error.code(),
-            Self::Call { source, .. } => source.code(),
+            Self::Call { source, .. } => match source {
+                // A refusal of the node itself has a line of its own in the index.
+                CallError::Refused(refusal) => {
+                    api::refusal::known(&refusal.code).unwrap_or_else(|| source.code())
+                }
+                _ => source.code(),
+            },
             Self::Nonsense { .. } => "E-NET-17",
             Self::NoModel => "E-AVL-25",
             Self::NoLog => "E-AVL-26",
@@ -216,7 +276,23 @@ impl ClientError {
             Self::TooFew(_) => "E-AVL-27",
             Self::Plan(error) => error.code(),
             Self::Receipt(error) => error.code(),
+            Self::Keep(_) => "E-STO-51",
+            Self::NothingKept => "E-AVL-29",
             Self::Refused(refused) => refused.reason.code(),
+        }
+    }
+}
+
+impl ClientError {
+    /// Whether nobody answered, so that the same question may be answered later.
+    fn is_absence(&self) -> bool {
+        match self {
+            Self::NoLog => true,
+            Self::Call { source, .. } => matches!(
+                source,
+                CallError::Unreachable | CallError::Deadline | CallError::Lost | CallError::QueueFull
+            ),
+            _ => false,
         }
     }
 }
@@ -307,6 +383,53 @@ impl GridClient {
         Err(ClientError::NoModel)
     }
 
+    /// Sends a model to one node, taking up what an earlier transfer left there. `true` when the node had it already.
+    /// `sent` is told how many bytes the node holds.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn publish(
+        &self,
+        node: &PublicIdentity,
+        statement: &[u8],
+        publication: &Publication,
+        file: &[u8],
+        sent: &mut (dyn FnMut(u64) + Send),
+    ) -> Result<bool, ClientError> {
+        const WHAT: &str = "a place for a model";
+        let held = |body: Vec<u8>| {
+            let held: Option<u64> = canonical::decode(&body, 16).ok();
+            held.filter(|held| *held <= publication.length)
+                .ok_or(ClientError::Nonsense { node: *node, what: WHAT })
+        };
+        let length = publication.length;
+        let mut have = held(self.call(node, &api::PUBLISH, statement.to_vec(), WHAT).await?)?;
+        let had = have == length;
+        let mut stalled = 0;
+        while have < length {
+            sent(have);
+            let start = usize::try_from(have).expect("the file is in memory");
+            let end = file.len().min(start + usize::try_from(api::PART_BYTES_MAX).expect("u32 fits usize"));
+            let part = api::Part { file: publication.file, offset: have, bytes: file[start..end].to_vec() };
+            let now = held(self.call(node, &api::PUBLISH_PART, canonical::encode(&part), WHAT).await?)?;
+            // An honest node moves forward, or once back to what it holds.
+            stalled = if now > have { 0 } else { stalled + 1 };
+            if stalled > 2 {
+                return Err(ClientError::Nonsense { node: *node, what: WHAT });
+            }
+            have = now;
+        }
+        Ok(had)
+    }
+
+    /// Offers a newer directory to one node.
+    ///
+    /// # Errors
+    /// [`ClientError::Call`].
+    pub async fn offer_directory(&self, node: &PublicIdentity, signed: Vec<u8>) -> Result<(), ClientError> {
+        self.call(node, &api::DIRECTORY, signed, "to take a directory").await.map(|_| ())
+    }
+
     /// Makes a model's public part known, from a file, so that no node is asked.
     pub async fn know(&self, model: PublicModel) {
         self.known.lock().await.models.insert(model.commitment(), Arc::new(model));
@@ -341,6 +464,35 @@ impl GridClient {
         }
     }
 
+    /// What each witness of the directory that answers cosigned last, by its name.
+    ///
+    /// # Errors
+    /// None of the whole: a witness that does not answer is left out.
+    pub async fn witness_heads(&self) -> Vec<(String, Option<Note>)> {
+        let described = self.describe().await;
+        let mut heads = Vec::new();
+        for entry in &self.grid.directory.witnesses {
+            let node = described.iter().find(|(_, is)| is.witness == Some(entry.key)).map(|(node, _)| *node);
+            let head = match node {
+                Some(node) => self.witness_head(&node).await,
+                None => None,
+            };
+            heads.push((entry.name.as_str().to_owned(), head));
+        }
+        heads
+    }
+
+    async fn witness_head(&self, node: &PublicIdentity) -> Option<Note> {
+        let origin = self.grid.directory.log.origin.as_str().to_owned();
+        let ask = canonical::encode(&WitnessMessage::AskHead(origin));
+        let answer = self.call(node, &api::WITNESS, ask, "a witness's head").await.ok()?;
+        let limit = usize::try_from(api::WITNESS.response_bytes_max).expect("u32 fits usize");
+        match canonical::decode(&answer, limit).ok()? {
+            WitnessMessage::Head(text) => Note::parse(text.as_bytes()).ok(),
+            _ => None,
+        }
+    }
+
     /// A tile of the log, as it stands on its writer's disk; check it against a checkpoint.
     ///
     /// # Errors
@@ -355,10 +507,13 @@ impl GridClient {
     /// [`ClientError`].
     pub async fn append(&self, leaf: &[u8], witnesses_min: u8) -> Result<LogProof, ClientError> {
         let roots = self.grid.log_roots(witnesses_min)?;
+        let started = Instant::now();
         let mut tries = 1;
         loop {
             match self.append_once(leaf, &roots).await {
                 Err(ClientError::Log(LogError::TooFewWitnesses { .. })) if tries < APPEND_TRIES => tries += 1,
+                // The result is there and signed: a log that is being started again must not cost the owner the job.
+                Err(error) if error.is_absence() && started.elapsed() < LOG_RETURNS_WITHIN => {}
                 other => return other,
             }
             tokio::time::sleep(APPEND_PAUSE).await;
@@ -417,16 +572,99 @@ impl GridClient {
         job: Job,
         progress: &mut (dyn FnMut(Progress) + Send),
     ) -> Result<Outcome, ClientError> {
+        self.run_kept(job, None, progress).await
+    }
+
+    /// As [`GridClient::run`]; with `keep` the job outlives this process: give what was kept to
+    /// [`GridClient::resume`].
+    ///
+    /// # Errors
+    /// As [`GridClient::run`], and [`ClientError::Keep`].
+    pub async fn run_kept(
+        &self,
+        job: Job,
+        keep: Option<&dyn Keep>,
+        progress: &mut (dyn FnMut(Progress) + Send),
+    ) -> Result<Outcome, ClientError> {
         let started = Instant::now();
         let prepared = self.prepare(&job).await?;
         progress(prepared.drawn());
         let opening_key = prepared.plan.payload.job_key.duplicate();
-        let own_evidence = prepared.evidence;
+        if let Some(keep) = keep {
+            let context = Context {
+                version: 1,
+                evidence: prepared
+                    .evidence
+                    .iter()
+                    .map(|piece| (piece.kind, piece.bytes.clone().into()))
+                    .collect(),
+                witnesses_min: job.policy.witnesses_min,
+                log: job.log,
+                job_key: *opening_key.expose(),
+                model: job.model,
+                inputs: job.inputs,
+            };
+            let key = [&prepared.plan.header.id().0.0[..], CONTEXT].concat();
+            keep.put(&key, &SecretBytes::new(canonical::encode(&context))).map_err(ClientError::Keep)?;
+        }
         let identity = SigningIdentity::from_seed(&self.identity.seed());
-        let machine =
-            ClientMachine::begin(identity, rand::make_rng::<rand::rngs::StdRng>(), prepared.plan, now())?;
-        let driver = Driver::new(self.endpoint.clone(), machine, job.graph);
-        let (id, decision) = driver.drive(progress).await;
+        let rng = rand::make_rng::<rand::rngs::StdRng>();
+        let machine = ClientMachine::begin(identity, rng, prepared.plan, now())?;
+        let ending = Ending {
+            started,
+            evidence: prepared.evidence,
+            witnesses_min: job.policy.witnesses_min,
+            log: job.log,
+            job_key: opening_key,
+        };
+        self.finish(machine, job.graph, ending, keep, progress).await
+    }
+
+    /// Takes a job up again from what was kept of it, with the nonce it began with, and finishes it. The client must have
+    /// been opened with the identity that began the job. A job whose deadline has passed is refused like any other.
+    ///
+    /// # Errors
+    /// As [`GridClient::run_kept`]; [`ClientError::NothingKept`] when the job never began: then nothing was sent.
+    pub async fn resume(
+        &self,
+        records: Vec<(Vec<u8>, SecretBytes)>,
+        graph: Option<Arc<Graph>>,
+        keep: &dyn Keep,
+        progress: &mut (dyn FnMut(Progress) + Send),
+    ) -> Result<Resumed, ClientError> {
+        let started = Instant::now();
+        let context = records.iter().find(|(key, _)| key.get(32..) == Some(CONTEXT));
+        let context: Context = context
+            .and_then(|(_, value)| canonical::decode(value.expose(), RECORD_BYTES_MAX).ok())
+            .ok_or(ClientError::NothingKept)?;
+        let identity = SigningIdentity::from_seed(&self.identity.seed());
+        let rng = rand::make_rng::<rand::rngs::StdRng>();
+        let records = records.iter().map(|(key, value)| (key.clone(), value.expose().to_vec()));
+        let machine = ClientMachine::resume(identity, rng, now(), records).ok_or(ClientError::NothingKept)?;
+        let evidence = context.evidence.into_iter();
+        let ending = Ending {
+            started,
+            evidence: evidence.map(|(kind, bytes)| Evidence { kind, bytes: bytes.into() }).collect(),
+            witnesses_min: context.witnesses_min,
+            log: context.log,
+            job_key: CommitmentKey::new(context.job_key),
+        };
+        let outcome = self.finish(machine, graph, ending, Some(keep), progress).await?;
+        Ok(Resumed { outcome, inputs: context.inputs })
+    }
+
+    /// Drives a machine to its decision, and the receipt into the log.
+    async fn finish<R: sealgrid_seal::rand_core::CryptoRng>(
+        &self,
+        machine: ClientMachine<R>,
+        graph: Option<Arc<Graph>>,
+        ending: Ending,
+        keep: Option<&dyn Keep>,
+        progress: &mut (dyn FnMut(Progress) + Send),
+    ) -> Result<Outcome, ClientError> {
+        let started = ending.started;
+        let driver = Driver::new(self.endpoint.clone(), machine, graph, keep);
+        let (id, decision) = driver.drive(progress).await?;
         let accepted = match decision {
             Decision::Accept(accepted) => accepted,
             Decision::Refuse(refused) => return Err(ClientError::Refused(Box::new(refused))),
@@ -434,19 +672,19 @@ impl GridClient {
         let result_after = started.elapsed();
         let receipt = SignedClaims::from_bytes(accepted.receipt.clone());
         let claims = receipt.verify()?;
-        let log_proof = if job.log {
+        let log_proof = if ending.log {
             progress(Progress::Logging);
-            let proof = self.append(&receipt.leaf().0, job.policy.witnesses_min).await?;
+            let proof = self.append(&receipt.leaf().0, ending.witnesses_min).await?;
             progress(Progress::Logged { index: proof.index, witnesses: proof.note.signatures().len() - 1 });
             Some(proof.to_text().into_bytes())
         } else {
             None
         };
         Ok(Outcome {
-            file: bundle(receipt, own_evidence, &accepted, log_proof),
+            file: bundle(receipt, ending.evidence, &accepted, log_proof),
             outputs: accepted.output,
             claims,
-            opening: Opening { job: id, key: opening_key },
+            opening: Opening { job: id, key: ending.job_key },
             result_after,
             logged_after: started.elapsed(),
         })
@@ -534,6 +772,15 @@ impl GridClient {
     }
 }
 
+/// What the end of a job needs, beside its machine.
+struct Ending {
+    started: Instant,
+    evidence: Vec<Evidence>,
+    witnesses_min: u8,
+    log: bool,
+    job_key: CommitmentKey,
+}
+
 struct Prepared {
     plan: JobPlan,
     evidence: Vec<Evidence>,
@@ -608,8 +855,9 @@ fn bundle(
 type InFlight = (PublicIdentity, Exchange);
 
 /// Performs what the client's machine asks for.
-struct Driver<R> {
+struct Driver<'k, R> {
     endpoint: Endpoint,
+    keep: Option<&'k dyn Keep>,
     machine: ClientMachine<R>,
     graph: Option<Arc<Graph>>,
     timers: BTreeMap<Ticket, Millis>,
@@ -624,10 +872,16 @@ enum Done {
     Adjudicated(Ticket, Result<Judged, Why>),
 }
 
-impl<R: sealgrid_seal::rand_core::CryptoRng> Driver<R> {
-    fn new(endpoint: Endpoint, machine: ClientMachine<R>, graph: Option<Arc<Graph>>) -> Self {
+impl<'k, R: sealgrid_seal::rand_core::CryptoRng> Driver<'k, R> {
+    fn new(
+        endpoint: Endpoint,
+        machine: ClientMachine<R>,
+        graph: Option<Arc<Graph>>,
+        keep: Option<&'k dyn Keep>,
+    ) -> Self {
         Self {
             endpoint,
+            keep,
             machine,
             graph,
             timers: BTreeMap::new(),
@@ -638,13 +892,16 @@ impl<R: sealgrid_seal::rand_core::CryptoRng> Driver<R> {
         }
     }
 
-    async fn drive(mut self, progress: &mut (dyn FnMut(Progress) + Send)) -> (JobId, Decision) {
+    async fn drive(
+        mut self,
+        progress: &mut (dyn FnMut(Progress) + Send),
+    ) -> Result<(JobId, Decision), ClientError> {
         let job = self.machine.job();
         loop {
-            self.perform(progress);
+            self.perform(progress)?;
             if let Some(decision) = self.decision.take() {
                 self.say_goodbye();
-                return (job, decision);
+                return Ok((job, decision));
             }
             let event = self.next_event(progress).await;
             if let Some(event) = event {
@@ -653,12 +910,15 @@ impl<R: sealgrid_seal::rand_core::CryptoRng> Driver<R> {
         }
     }
 
-    fn perform(&mut self, progress: &mut (dyn FnMut(Progress) + Send)) {
+    fn perform(&mut self, progress: &mut (dyn FnMut(Progress) + Send)) -> Result<(), ClientError> {
         while let Some(effect) = self.machine.poll() {
             match effect {
                 ClientEffect::Send { to, message } => self.send(to, &message, progress),
-                // A client that ends loses its job and nobody else's: it keeps its records in memory.
-                ClientEffect::Store { ticket, .. } => {
+                // A client that keeps nothing loses its job when it ends, and nobody else's.
+                ClientEffect::Store { ticket, key, value } => {
+                    if let (Some(keep), Some(value)) = (self.keep, value) {
+                        keep.put(&key, &SecretBytes::new(value)).map_err(ClientError::Keep)?;
+                    }
                     self.machine.handle(now(), ClientEvent::Stored { ticket });
                 }
                 ClientEffect::Timer { ticket, at } => drop(self.timers.insert(ticket, at)),
@@ -668,6 +928,7 @@ impl<R: sealgrid_seal::rand_core::CryptoRng> Driver<R> {
                 ClientEffect::Report(ClientReport::Decide(decision)) => self.decision = Some(*decision),
             }
         }
+        Ok(())
     }
 
     fn send(&mut self, to: PublicIdentity, message: &Message, progress: &mut (dyn FnMut(Progress) + Send)) {

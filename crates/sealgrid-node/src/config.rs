@@ -39,6 +39,9 @@ pub struct NodeConfig {
     /// Bounds.
     #[serde(default)]
     pub limits: LimitsConfig,
+    /// Whose models it takes in.
+    #[serde(default)]
+    pub publishing: PublishingConfig,
     /// What it tells its operator.
     #[serde(default)]
     pub telemetry: TelemetryConfig,
@@ -120,6 +123,22 @@ pub struct LimitsConfig {
     pub connections_max: u32,
     /// Seconds that accepted jobs are given to finish when the node is told to stop.
     pub drain_seconds_max: u32,
+}
+
+/// Whose models a node takes in, and how much of them. The directory's authority may always publish.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PublishingConfig {
+    /// Owners whose signed models are taken in beside the authority's.
+    pub owners: Clients,
+    /// Mebibytes of model files on disk.
+    pub disk_mib_max: u32,
+}
+
+impl Default for PublishingConfig {
+    fn default() -> Self {
+        Self { owners: Clients::Listed(BTreeSet::new()), disk_mib_max: 4096 }
+    }
 }
 
 /// What a node tells its operator.
@@ -247,6 +266,11 @@ impl NodeConfig {
         let independent = !(self.roles.contains(&Role::Log) && self.roles.contains(&Role::Witness));
         require(independent, "roles", "the log cannot be its own witness")?;
         self.limits.check()?;
+        require(
+            (1..=1 << 20).contains(&self.publishing.disk_mib_max),
+            "publishing.disk_mib_max",
+            "out of its range",
+        )?;
         let loopback = self.telemetry.metrics.is_none_or(|address| is_loopback(address.ip()));
         require(loopback, "telemetry.metrics", "the endpoint has no login: give a loopback address")?;
         let loopback = self.telemetry.traces.is_none_or(|address| is_loopback(address.ip()));
@@ -351,6 +375,17 @@ mod key_exchange {
     }
 }
 
+impl Clients {
+    /// Whether `identity` is among them.
+    #[must_use]
+    pub fn contains(&self, identity: &PublicIdentity) -> bool {
+        match self {
+            Self::Anyone(_) => true,
+            Self::Listed(listed) => listed.contains(identity),
+        }
+    }
+}
+
 impl<'de> Deserialize<'de> for Fault {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
         let text = String::deserialize(d)?;
@@ -415,6 +450,9 @@ mod tests {
             local_discovery = true
             [limits]
             jobs_max = 7
+            [publishing]
+            owners = "anyone"
+            disk_mib_max = 10
             [telemetry]
             metrics = "127.0.0.1:9100"
             traces = "127.0.0.1:4318"
@@ -453,6 +491,7 @@ mod tests {
         for line in [
             "[limits]\njobs_max = 0",
             "[limits]\nworkers = 2000",
+            "[publishing]\ndisk_mib_max = 0",
             "[limits]\ndrain_seconds_max = 4000",
             "[network]\nlisten = []",
             "[telemetry]\nmetrics = \"0.0.0.0:9100\"",

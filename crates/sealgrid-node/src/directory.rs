@@ -5,12 +5,15 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::SystemTime;
 
 use sealgrid_net::{AddressBook, Admit};
-use sealgrid_protocol::directory::{BYTES_MAX, DirectoryError, SignedDirectory, VerifiedDirectory};
+use sealgrid_protocol::directory::{
+    BYTES_MAX, Directory, DirectoryError, SignedDirectory, VerifiedDirectory,
+};
 use sealgrid_protocol::log::LogError;
 use sealgrid_protocol::log::roots::{LogRoots, Witness};
 use sealgrid_seal::identity::PublicIdentity;
 
 use crate::config::Clients;
+use crate::folder::write_durably;
 use crate::jobs::now;
 
 /// Why a directory cannot be used.
@@ -99,14 +102,16 @@ impl Loaded {
         book.replace(self.directory.nodes.iter().map(entry));
     }
 
-    /// Who may connect to a node: the directory's nodes and the configured clients.
+    /// Who may connect to a node: the directory's nodes, its authority, the configured clients, and the owners whose
+    /// models it takes in.
     #[must_use]
-    pub fn admits(&self, clients: &Clients) -> Admit {
-        match clients {
-            Clients::Anyone(_) => Admit::Anyone,
-            Clients::Listed(listed) => {
+    pub fn admits(&self, clients: &Clients, owners: &Clients) -> Admit {
+        match (clients, owners) {
+            (Clients::Anyone(_), _) | (_, Clients::Anyone(_)) => Admit::Anyone,
+            (Clients::Listed(clients), Clients::Listed(owners)) => {
                 let nodes = self.directory.nodes.iter().map(|node| node.identity);
-                Admit::Listed(nodes.chain(listed.iter().copied()).collect())
+                let people = clients.iter().chain(owners).copied();
+                Admit::Listed(nodes.chain(people).chain([self.directory.authority]).collect())
             }
         }
     }
@@ -137,6 +142,27 @@ impl DirectoryFile {
     #[must_use]
     pub fn current(&self) -> Loaded {
         self.current.read().unwrap_or_else(PoisonError::into_inner).0.clone()
+    }
+
+    /// Takes a directory that somebody sent: when it is the authority's and later than the one in force, it replaces the
+    /// file, and [`DirectoryFile::refresh`] puts it in force. Whoever sends it need not be trusted.
+    ///
+    /// # Errors
+    /// [`LoadError`]; also [`DirectoryError::Time`] when it is not later.
+    pub fn offer(&self, bytes: Vec<u8>) -> Result<(), LoadError> {
+        let offered = Loaded::from_bytes(bytes, &self.authority)?;
+        // Nodes of one machine may share the file: then it is there already.
+        let on_disk = Loaded::from_file(&self.path, &self.authority).ok();
+        let known = on_disk.unwrap_or_else(|| self.current());
+        if known.directory.digest() == offered.directory.digest() {
+            return Ok(());
+        }
+        let Directory { issued, expires, .. } = **offered.directory;
+        if issued <= known.directory.issued.max(self.current().directory.issued) {
+            return Err(DirectoryError::Time { issued, expires, at: now() }.into());
+        }
+        write_durably(&self.path, &offered.bytes)
+            .map_err(|source| LoadError::Unreadable { path: self.path.clone(), source })
     }
 
     /// Reads the file again if it changed; yields the new directory when it is another one, and later.

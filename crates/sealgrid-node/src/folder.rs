@@ -75,6 +75,18 @@ impl DataFolder {
         self.path.join("keys")
     }
 
+    /// Parts of models that are on their way in; emptied at every start.
+    #[must_use]
+    pub fn incoming(&self) -> PathBuf {
+        self.path.join("incoming")
+    }
+
+    /// Evidence against a log that forked.
+    #[must_use]
+    pub fn forks(&self) -> PathBuf {
+        self.path.join("forks")
+    }
+
     /// The transparency log's tiles, for the node that writes it.
     #[must_use]
     pub fn log(&self) -> PathBuf {
@@ -102,7 +114,7 @@ pub fn make_private(path: &Path) -> io::Result<()> {
 /// What the system says.
 pub fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
     use std::io::Write as _;
-    let folder = path.parent().unwrap_or(Path::new("."));
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let beside = path.with_extension("new");
     let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&beside)?;
     file.write_all(bytes)?;

@@ -19,7 +19,9 @@ use sealgrid_seal::identity::{PublicIdentity, SigningIdentity};
 use sealgrid_seal::keyfile::Cost;
 use sealgrid_seal::secret::SecretBytes;
 
-use crate::config::{Anyone, Clients, LimitsConfig, NetworkConfig, NodeConfig, Role, TelemetryConfig};
+use crate::config::{
+    Anyone, Clients, LimitsConfig, NetworkConfig, NodeConfig, PublishingConfig, Role, TelemetryConfig,
+};
 use crate::fault::Fault;
 use crate::folder::{make_private, write_durably};
 use crate::keys::{KeysError, NodePublicKeys, create_node_keys};
@@ -45,6 +47,8 @@ pub struct GridPlan {
     pub cost: Cost,
     /// Bounds of every node.
     pub limits: LimitsConfig,
+    /// Whose models every node takes in beside the authority's.
+    pub publishing: PublishingConfig,
 }
 
 impl Default for GridPlan {
@@ -57,6 +61,7 @@ impl Default for GridPlan {
             operators: 0,
             cost: Cost::STANDARD,
             limits: LimitsConfig::default(),
+            publishing: PublishingConfig::default(),
         }
     }
 }
@@ -131,7 +136,7 @@ impl GridPlan {
         self.check()?;
         let unwritable = |source| GridError::Unwritable { path: folder.to_owned(), source };
         make_private(folder).map_err(unwritable)?;
-        let models = self.copy_models(&folder.join("models"))?;
+        let models = self.copy_models(folder)?;
         let ports = free_ports(self.nodes).map_err(unwritable)?;
         let mut keys = Vec::new();
         for index in 0..self.nodes {
@@ -165,13 +170,19 @@ impl GridPlan {
         }
     }
 
-    fn copy_models(&self, folder: &Path) -> Result<Vec<ModelCommitment>, GridError> {
-        make_private(folder).map_err(|source| GridError::Unwritable { path: folder.to_owned(), source })?;
+    /// Each node has model files of its own, as it would on a machine of its own.
+    fn copy_models(&self, grid: &Path) -> Result<Vec<ModelCommitment>, GridError> {
+        let folders: Vec<PathBuf> =
+            (0..self.nodes).map(|index| node_folder(grid, index).join("models")).collect();
+        for folder in &folders {
+            make_private(folder).map_err(|source| GridError::Unwritable { path: folder.clone(), source })?;
+        }
         let mut commitments = Vec::new();
         for path in &self.models {
             let model = read_model(path)?;
             let name = path.file_name().ok_or(GridError::Plan("a model's path names no file"))?;
-            write(&folder.join(name), &model.to_bytes())?;
+            let bytes = model.to_bytes();
+            folders.iter().try_for_each(|folder| write(&folder.join(name), &bytes))?;
             commitments.push(model.commitment());
         }
         commitments.sort_unstable();
@@ -233,7 +244,7 @@ impl GridPlan {
         }
         NodeConfig {
             data: "data".into(),
-            models: "../models".into(),
+            models: "models".into(),
             directory: "../grid.directory".into(),
             authority,
             roles,
@@ -243,6 +254,7 @@ impl GridPlan {
                 ..NetworkConfig::default()
             },
             limits: self.limits.clone(),
+            publishing: self.publishing.clone(),
             telemetry: TelemetryConfig::default(),
             fault: self.faults.iter().find(|(node, _)| *node == index + 1).map(|(_, fault)| *fault),
         }

@@ -39,6 +39,8 @@ pub mod keys;
 
 pub mod models;
 
+pub mod publishing;
+
 pub mod pool;
 
 pub mod traces;

@@ -1,13 +1,16 @@
-//! The models a node serves: files of one folder, checked against their commitments, prepared on first use.
+//! The models a node serves: files of one folder, checked against their commitments, prepared on first use. The folder
+//! is read at start and whenever another directory is in force; a published model is added at once.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use sealgrid_graph::cost;
 use sealgrid_graph::execute::{Executor, Prepared};
 use sealgrid_graph::integer::Graph;
 use sealgrid_graph::model::{MODEL_BYTES_MAX, Model, ModelCommitment};
+
+use crate::folder::write_durably;
 
 /// Models in one folder at most.
 pub const MODELS_MAX: usize = 256;
@@ -53,7 +56,8 @@ impl ModelsError {
 /// The models of one node.
 pub struct Models {
     executor: Arc<dyn Executor>,
-    files: HashMap<ModelCommitment, PathBuf>,
+    folder: PathBuf,
+    files: RwLock<HashMap<ModelCommitment, PathBuf>>,
     prepared: Mutex<Cache>,
 }
 
@@ -86,26 +90,57 @@ impl Models {
     /// # Errors
     /// [`ModelsError`]: a node that serves nothing is better than one that serves what it cannot vouch for.
     pub fn open(folder: &Path, executor: Arc<dyn Executor>, bytes_max: usize) -> Result<Self, ModelsError> {
-        let mut files = HashMap::new();
-        for path in model_files(folder)? {
-            files.insert(read_model(&path)?.commitment(), path);
-        }
+        let files = RwLock::new(commitments_in(folder)?);
         let cache = Cache { bytes_max, bytes: 0, clock: 0, entries: HashMap::new() };
-        Ok(Self { executor, files, prepared: Mutex::new(cache) })
+        Ok(Self { executor, folder: folder.to_owned(), files, prepared: Mutex::new(cache) })
+    }
+
+    /// Reads the folder again: files that were put there, or taken away, since.
+    ///
+    /// # Errors
+    /// [`ModelsError`]: what was served goes on being served.
+    pub fn rescan(&self) -> Result<(), ModelsError> {
+        let files = commitments_in(&self.folder)?;
+        *self.files.write().unwrap_or_else(PoisonError::into_inner) = files;
+        Ok(())
+    }
+
+    /// Keeps a model that was checked, durably and whole or not at all, and serves it from now on.
+    ///
+    /// # Errors
+    /// What the system says: the disk is full or broken. Nothing is kept then.
+    pub fn keep(&self, commitment: ModelCommitment, file: &[u8]) -> std::io::Result<()> {
+        let name: String = commitment.0.to_string().chars().take(32).collect();
+        let path = self.folder.join(format!("{name}.sgm"));
+        if let Err(error) = write_durably(&path, file) {
+            let _not_there = std::fs::remove_file(path.with_extension("new"));
+            return Err(error);
+        }
+        self.files.write().unwrap_or_else(PoisonError::into_inner).insert(commitment, path);
+        Ok(())
+    }
+
+    /// How many models there are, and the bytes of their files.
+    #[must_use]
+    pub fn load(&self) -> (usize, u64) {
+        let files = self.files.read().unwrap_or_else(PoisonError::into_inner);
+        let length = |path: &PathBuf| std::fs::metadata(path).map_or(0, |file| file.len());
+        (files.len(), files.values().map(length).sum())
     }
 
     /// What is served.
     #[must_use]
     pub fn commitments(&self) -> Vec<ModelCommitment> {
-        let mut commitments: Vec<_> = self.files.keys().copied().collect();
+        let files = self.files.read().unwrap_or_else(PoisonError::into_inner);
+        let mut commitments: Vec<_> = files.keys().copied().collect();
         commitments.sort_unstable();
         commitments
     }
 
     /// The file of a model.
     #[must_use]
-    pub fn path(&self, commitment: &ModelCommitment) -> Option<&Path> {
-        self.files.get(commitment).map(PathBuf::as_path)
+    pub fn path(&self, commitment: &ModelCommitment) -> Option<PathBuf> {
+        self.files.read().unwrap_or_else(PoisonError::into_inner).get(commitment).cloned()
     }
 
     /// The executor's name, for `describe`.
@@ -120,10 +155,10 @@ impl Models {
         if let Some(ready) = self.cache().find(commitment) {
             return Some(ready);
         }
-        let path = self.files.get(commitment)?;
+        let path = self.path(commitment)?;
         // Outside the lock: preparing takes long, and another model's jobs need not wait. Two workers may prepare the
         // same model at once; the second result replaces an equal first.
-        let model = read_model(path).ok().filter(|model| model.commitment() == *commitment)?;
+        let model = read_model(&path).ok().filter(|model| model.commitment() == *commitment)?;
         let bytes = memory(model.graph());
         let count = cost::count(model.graph());
         let operations_per_record = count.multiply_adds.saturating_add(count.elements);
@@ -180,6 +215,14 @@ pub fn read_model(path: &Path) -> Result<Model, ModelsError> {
     }
     let bytes = std::fs::read(path).map_err(unreadable)?;
     Model::from_bytes(&bytes).map_err(|source| ModelsError::NotAModel { path: path.to_owned(), source })
+}
+
+fn commitments_in(folder: &Path) -> Result<HashMap<ModelCommitment, PathBuf>, ModelsError> {
+    let mut files = HashMap::new();
+    for path in model_files(folder)? {
+        files.insert(read_model(&path)?.commitment(), path);
+    }
+    Ok(files)
 }
 
 fn model_files(folder: &Path) -> Result<Vec<PathBuf>, ModelsError> {

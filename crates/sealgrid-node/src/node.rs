@@ -34,6 +34,7 @@ use crate::log_store::{LogStore, LogStoreError};
 use crate::metrics::Metrics;
 use crate::models::{Models, ModelsError, read_model};
 use crate::pool::Pool;
+use crate::publishing::Publishing;
 use crate::state::{State, StateError};
 use crate::traces::Traces;
 use crate::witness::{WitnessError, WitnessService};
@@ -147,6 +148,7 @@ struct NodeService {
     environment: Environment,
     keys: Arc<NodeKeys>,
     models: Arc<Models>,
+    publishing: Arc<Publishing>,
     directory: Arc<DirectoryFile>,
     jobs: Option<Arc<Jobs>>,
     log: Option<LogService>,
@@ -171,13 +173,17 @@ impl Node {
         let traces = Traces::to(config.telemetry.traces);
         let state = State::open(&folder.state())?;
         let models = Arc::new(open_models(&config, executor, crash)?);
+        let incoming = folder.incoming();
+        let publishing =
+            Publishing::start(config.publishing.clone(), config.authority, incoming.clone(), models.clone())
+                .map_err(|source| FolderError::Unusable { path: incoming, source })?;
         let identity = keys.signing(Purpose::Node)?;
         let loaded = directory.current();
         let environment =
             loaded.directory.node(&identity.public()).map_or(Environment::Software, |node| node.environment);
         let peers = AddressBook::default();
         loaded.fill(&peers);
-        let admission = Admission::new(loaded.admits(&config.network.clients));
+        let admission = Admission::new(loaded.admits(&config.network.clients, &config.publishing.owners));
         let endpoint =
             Box::pin(Endpoint::bind(&identity, network(&config, admission, peers, &metrics))).await?;
         let mut tasks = JoinSet::new();
@@ -202,7 +208,14 @@ impl Node {
             let name = own.ok_or(StartError::OtherKey("witness"))?.name.as_str().to_owned();
             witness_key = Some(signer.public());
             let roots = loaded.log_roots(0).map_err(WitnessError::from)?;
-            witness = Some(WitnessService::restore(&name, signer, roots, state.clone(), metrics.clone())?);
+            witness = Some(WitnessService::restore(
+                &name,
+                signer,
+                roots,
+                folder.forks(),
+                state.clone(),
+                metrics.clone(),
+            )?);
         }
         let mut jobs = None;
         if config.roles.contains(&Role::Compute) {
@@ -231,6 +244,7 @@ impl Node {
             environment,
             keys,
             models,
+            publishing: Arc::new(publishing),
             directory,
             jobs,
             log,
@@ -244,6 +258,12 @@ impl Node {
         let (serving, answering) = (endpoint.clone(), service.clone());
         tasks.spawn(async move { serving.serve(answering).await });
         tasks.spawn(watch_directory(endpoint.clone(), service.clone()));
+        let (comparing, watching) = (endpoint.clone(), service.clone());
+        tasks.spawn(async move {
+            if let Some(witness) = &watching.witness {
+                witness.compare_with_others(&comparing, &watching.directory).await;
+            }
+        });
         Ok(Self { endpoint, service, metrics, metrics_address, traces, drain_max, tasks, _folder: folder })
     }
 
@@ -390,8 +410,15 @@ async fn watch_directory(endpoint: Endpoint, service: Arc<NodeService>) {
         match service.directory.refresh() {
             Ok(Some(loaded)) => {
                 loaded.fill(endpoint.peers());
-                endpoint.admission().replace(loaded.admits(&service.config.network.clients));
+                endpoint.admission().replace(
+                    loaded.admits(&service.config.network.clients, &service.config.publishing.owners),
+                );
                 tracing::info!("another directory is in force");
+                let models = service.models.clone();
+                let rescanned = tokio::task::spawn_blocking(move || models.rescan()).await;
+                if let Ok(Err(error)) = rescanned {
+                    tracing::warn!(code = error.code(), "the models' folder cannot be read again");
+                }
             }
             Ok(None) => {}
             Err(error) => {
@@ -410,6 +437,13 @@ impl Service for NodeService {
         match request.method.id {
             id if id == api::DESCRIBE.id => Ok(canonical::encode(&self.describe())),
             id if id == api::MODEL.id => self.model(request.body).await,
+            id if id == api::PUBLISH.id => {
+                self.on_disk(request, |publishing, body| publishing.begin(body)).await
+            }
+            id if id == api::PUBLISH_PART.id => {
+                self.on_disk(request, |publishing, body| publishing.part(body)).await
+            }
+            id if id == api::DIRECTORY.id => self.offered(request.body).await,
             id if id == api::LOG_APPEND.id => self.log()?.append(request.body).await,
             id if id == api::LOG_HEAD.id => Ok(self.log()?.head().into_bytes()),
             id if id == api::LOG_TILE.id => self.log()?.tile(&request.body).await,
@@ -450,11 +484,38 @@ impl NodeService {
         }
     }
 
+    /// Publishing, on a thread that may wait for the disk.
+    async fn on_disk(
+        &self,
+        request: Request,
+        work: fn(&Publishing, &[u8]) -> Result<Vec<u8>, Refusal>,
+    ) -> Result<Vec<u8>, Refusal> {
+        if self.draining.load(Ordering::SeqCst) {
+            return Err(refusal::DRAINING);
+        }
+        let publishing = self.publishing.clone();
+        let done = tokio::task::spawn_blocking(move || work(&publishing, &request.body)).await;
+        done.map_err(|_| refusal::NOT_KEPT)?
+    }
+
+    async fn offered(&self, body: Vec<u8>) -> Result<Vec<u8>, Refusal> {
+        let directory = self.directory.clone();
+        let offered = tokio::task::spawn_blocking(move || directory.offer(body)).await;
+        match offered {
+            Ok(Ok(())) => Ok(Vec::new()),
+            Ok(Err(error)) => {
+                tracing::warn!(code = error.code(), "an offered directory is refused; the old one stays");
+                Err(refusal::BAD_DIRECTORY)
+            }
+            Err(_) => Err(refusal::BAD_DIRECTORY),
+        }
+    }
+
     /// The public part of a model, read from its file: seldom asked for, and not worth memory.
     async fn model(&self, body: Vec<u8>) -> Result<Vec<u8>, Refusal> {
         let limit = usize::try_from(api::MODEL.request_bytes_max).expect("u32 fits usize");
         let commitment: ModelCommitment = canonical::decode(&body, limit).map_err(|_| refusal::BAD_BODY)?;
-        let path = self.models.path(&commitment).ok_or(refusal::NO_SUCH_MODEL)?.to_owned();
+        let path = self.models.path(&commitment).ok_or(refusal::NO_SUCH_MODEL)?;
         let read = tokio::task::spawn_blocking(move || read_model(&path).map(|model| model.public()));
         let public: PublicModel = read.await.ok().and_then(Result::ok).ok_or(refusal::NO_SUCH_MODEL)?;
         Ok(canonical::encode(&public))

@@ -1,20 +1,30 @@
-//! The witness's side for real: cosigns checkpoints that extend what it saw before, remembers before it answers.
+//! The witness's side for real: cosigns checkpoints that extend what it saw before, remembers before it answers, and
+//! asks the other witnesses for their heads. A fork is kept as a file that anybody can check without trusting who kept it.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use sealgrid_net::{Refusal, Request};
+use sealgrid_net::{Endpoint, Refusal, Request};
 use sealgrid_protocol::log::LogError;
 use sealgrid_protocol::log::roots::LogRoots;
 use sealgrid_protocol::log::witness::{Witness, WitnessEffect, WitnessEvent, WitnessMessage, WitnessReport};
 use sealgrid_protocol::machine::{Machine, Ticket};
 use sealgrid_seal::canonical;
-use sealgrid_seal::identity::SigningIdentity;
+use sealgrid_seal::digest::{Digest, labels};
+use sealgrid_seal::identity::{PublicIdentity, SigningIdentity};
 
 use crate::api::{WITNESS, refusal};
+use crate::directory::DirectoryFile;
+use crate::folder::{make_private, write_durably};
 use crate::jobs::now;
+use crate::log_service::describe_all;
 use crate::metrics::Metrics;
 use crate::state::{Space, State, StateError};
+
+/// How often witnesses compare their heads.
+const COMPARE_EVERY: Duration = Duration::from_secs(2);
 
 /// Why a witness cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +50,9 @@ impl WitnessError {
 
 /// A witness of one grid's log.
 pub struct WitnessService {
+    origin: String,
+    key: PublicIdentity,
+    forks: PathBuf,
     state: State,
     metrics: Metrics,
     machine: Mutex<Witness>,
@@ -54,12 +67,42 @@ impl WitnessService {
         name: &str,
         identity: SigningIdentity,
         log: LogRoots,
+        forks: PathBuf,
         state: State,
         metrics: Metrics,
     ) -> Result<Self, WitnessError> {
         let stored: BTreeMap<_, _> = state.all(Space::Witness)?.into_iter().collect();
+        let (origin, key) = (log.origin().to_owned(), identity.public());
         let machine = Mutex::new(Witness::new(name, identity, vec![log], &stored)?);
-        Ok(Self { state, metrics, machine })
+        Ok(Self { origin, key, forks, state, metrics, machine })
+    }
+
+    /// Asks the directory's other witnesses for their heads, again and again, and compares: a log that shows each of them
+    /// another face is caught here. Runs until it is dropped.
+    pub async fn compare_with_others(&self, endpoint: &Endpoint, directory: &DirectoryFile) {
+        let mut nodes: BTreeMap<PublicIdentity, PublicIdentity> = BTreeMap::new();
+        loop {
+            tokio::time::sleep(COMPARE_EVERY).await;
+            let current = directory.current();
+            let others: Vec<_> = current.directory.witnesses.iter().map(|entry| entry.key).collect();
+            let others: Vec<_> = others.into_iter().filter(|key| *key != self.key).collect();
+            if others.iter().any(|key| !nodes.contains_key(key)) {
+                let listed = current.directory.nodes.iter().map(|node| node.identity).collect();
+                let described = describe_all(endpoint, listed, COMPARE_EVERY).await;
+                nodes.extend(described.into_iter().filter_map(|(node, is)| Some((is.witness?, node))));
+            }
+            for node in others.iter().filter_map(|key| nodes.get(key)) {
+                let ask = canonical::encode(&WitnessMessage::AskHead(self.origin.clone()));
+                let Ok(answer) = endpoint.call(node, &WITNESS, ask).await else { continue };
+                let limit = usize::try_from(WITNESS.response_bytes_max).expect("u32 fits usize");
+                let Ok(head @ WitnessMessage::Head(_)) = canonical::decode(&answer, limit) else { continue };
+                for effect in self.handle(WitnessEvent::Received { from: *node, message: head }) {
+                    if let WitnessEffect::Report(report) = effect {
+                        self.report(&report);
+                    }
+                }
+            }
+        }
     }
 
     /// Answers a log or another witness; empty when there is nothing to say.
@@ -117,6 +160,15 @@ impl WitnessService {
             WitnessReport::Forked(fork) => {
                 self.metrics.job("log-forked");
                 tracing::error!(first = %fork.first, second = %fork.second, "THE LOG FORKED: keep both heads");
+                let bytes = canonical::encode(fork);
+                let name = Digest::of(labels::EVIDENCE, &[&bytes]).to_string();
+                let path = self.forks.join(format!("{}.fork", &name[..16]));
+                let kept = || make_private(&self.forks).and_then(|()| write_durably(&path, &bytes));
+                if !path.exists()
+                    && let Err(error) = kept()
+                {
+                    tracing::error!(%error, "the evidence could not be written to a file; it stands above");
+                }
             }
             WitnessReport::Unreconciled { known, shown } => {
                 tracing::error!(%known, %shown, "the log's new head does not extend the one cosigned before");

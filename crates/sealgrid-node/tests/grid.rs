@@ -216,7 +216,8 @@ async fn a_replayed_job_is_refused_by_the_node_that_had_it_even_after_a_restart(
     // What was written survives the process.
     tokio::time::sleep(Duration::from_millis(200)).await;
     let place = grid.nodes.iter().position(|running| running.identity == node).expect("one of the grid");
-    restart(&mut grid, place).await;
+    let config = load(&grid.files.configs[place]);
+    restart(&mut grid, place, config).await;
     assert_eq!(why(&retry(&client, &node, &assign).await), Why::Replayed);
 }
 
@@ -230,7 +231,8 @@ async fn a_signed_result_is_the_same_after_a_crash() {
     let first = Message::decode(&answer).expect("a message");
     assert!(matches!(first, Message::Answer(_)), "{first:?}");
     let place = grid.nodes.iter().position(|running| running.identity == node).expect("one of the grid");
-    restart(&mut grid, place).await;
+    let config = load(&grid.files.configs[place]);
+    restart(&mut grid, place, config).await;
     assert_eq!(retry(&client, &node, &assign).await, first, "receipt, output and time are those of before");
 }
 
@@ -265,26 +267,14 @@ async fn a_vote_is_the_same_after_a_crash_and_can_still_be_shown() {
     }
     let place =
         grid.nodes.iter().position(|running| running.identity == parties[0]).expect("one of the grid");
-    restart(&mut grid, place).await;
+    let config = load(&grid.files.configs[place]);
+    restart(&mut grid, place, config).await;
     let again = retry(&client, &parties[0], &assigns[0]).await;
     assert_eq!(again, Message::Commit(commits[0].clone()), "the node does not vote twice");
     let job = again.job();
     let open = Message::Open(Open { job, commits }).encode();
     let answer = client.call(&parties[0], &api::OPEN, open, "a vote shown").await.expect("answered");
     assert!(matches!(Message::decode(&answer), Ok(Message::Reveal(_))));
-}
-
-/// Ends a node like a crash and starts it again from its folder.
-async fn restart(grid: &mut Grid, place: usize) {
-    let config = load(&grid.files.configs[place]);
-    let ended = grid.nodes.remove(place);
-    let data = config.data.clone();
-    let started = tokio::task::spawn_blocking(move || {
-        ended.crash();
-        wait_until_free(&data);
-        RunningNode::start(config, Arc::new(sealgrid_graph::fast::FastExecutor::default()))
-    });
-    grid.nodes.insert(place, started.await.expect("no panic"));
 }
 
 async fn retry(

@@ -24,6 +24,8 @@ pub mod claims;
 
 pub mod policy;
 
+pub mod publication;
+
 pub mod receipt;
 
 pub mod log;

@@ -146,6 +146,10 @@ pub mod labels {
         MODEL_CARD = "sealgrid/model/card/v1";
         /// Model commitment: card, architecture and parameter root together.
         MODEL = "sealgrid/model/commitment/v1";
+        /// Bytes of a model file, as its owner signs them.
+        MODEL_FILE = "sealgrid/model/file/v1";
+        /// An owner's word that nodes of a grid may serve a model.
+        MODEL_PUBLICATION = "sealgrid/model/publication/v1";
         /// Leaf of an execution trace: the output of one operation.
         TRACE_LEAF = "sealgrid/trace/leaf/v1";
         /// Inner node of an execution trace.

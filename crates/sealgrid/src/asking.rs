@@ -1,15 +1,24 @@
 //! The asking side of a command: open a grid, find a model in it, plan, run a job, keep its receipt.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sealgrid_graph::execute::Batch;
 use sealgrid_graph::integer::Graph;
 use sealgrid_graph::model::{ModelCommitment, PublicModel};
-use sealgrid_node::client::{ClientError, ClientOptions, GridClient, Job, Outcome, Progress};
+use sealgrid_node::api::{self, Description};
+use sealgrid_node::client::{ClientError, ClientOptions, GridClient, Job, Keep, Outcome, Progress, Resumed};
 use sealgrid_node::directory::Loaded;
+use sealgrid_protocol::directory::VerifiedDirectory;
+use sealgrid_protocol::job::client::{ClientEffect, ClientEvent, ClientMachine};
+use sealgrid_protocol::log::note::Note;
+use sealgrid_protocol::log::tile::TileId;
+use sealgrid_protocol::machine::Machine as _;
 use sealgrid_protocol::policy::{JobFacts, MeasuredCosts, Plan, Policy, plan};
+use sealgrid_protocol::publication::Publication;
 use sealgrid_seal::identity::{PublicIdentity, SigningIdentity};
+use sealgrid_seal::secret::SecretBytes;
 use sealgrid_verify::{Disclosure, TrustRoots, Verdict, verify};
 
 use crate::data::{Cell, Records, Results};
@@ -22,6 +31,7 @@ use crate::{commands, roots};
 pub struct Asking {
     runtime: tokio::runtime::Runtime,
     client: GridClient,
+    identity: SigningIdentity,
     trust: TrustRoots,
 }
 
@@ -57,10 +67,11 @@ impl Asking {
         let loaded = Loaded::from_file(&grid.directory(), &trust.authority)
             .map_err(|error| Failure::new(error.code(), "the grid's directory is not trusted").why(error))?;
         let options = ClientOptions::default();
+        let own = SigningIdentity::from_seed(&identity.seed());
         let client = runtime
-            .block_on(Box::pin(GridClient::open(identity, loaded, options)))
+            .block_on(Box::pin(GridClient::open(own, loaded, options)))
             .map_err(|error| failed(&error))?;
-        Ok(Self { runtime, client, trust })
+        Ok(Self { runtime, client, identity, trust })
     }
 
     /// Finds a model by file, by commitment `mc1:…`, or by the name on its card.
@@ -122,16 +133,33 @@ impl Asking {
         inputs: Vec<Batch>,
         progress: &mut (dyn FnMut(Progress) + Send),
     ) -> Result<Outcome, ClientError> {
-        let job = Job {
-            model: found.commitment,
-            inputs,
-            policy: policy.clone(),
-            protection: plan.protection,
-            verification: plan.verification,
-            graph: found.graph.clone(),
-            log: true,
-        };
+        let job = job(policy, plan, found, inputs);
         self.runtime.block_on(Box::pin(self.client.run(job, progress)))
+    }
+
+    /// The same, and the job outlives this process.
+    pub fn run_kept(
+        &self,
+        policy: &Policy,
+        plan: &Plan,
+        found: &Found,
+        inputs: Vec<Batch>,
+        keep: Option<&dyn Keep>,
+        progress: &mut (dyn FnMut(Progress) + Send),
+    ) -> Result<Outcome, ClientError> {
+        let job = job(policy, plan, found, inputs);
+        self.runtime.block_on(Box::pin(self.client.run_kept(job, keep, progress)))
+    }
+
+    /// Finishes a job that an earlier process kept.
+    pub fn resume(
+        &self,
+        records: Vec<(Vec<u8>, SecretBytes)>,
+        found: &Found,
+        keep: &dyn Keep,
+        progress: &mut (dyn FnMut(Progress) + Send),
+    ) -> Result<Resumed, ClientError> {
+        self.runtime.block_on(Box::pin(self.client.resume(records, found.graph.clone(), keep, progress)))
     }
 
     /// Judges a receipt exactly as `sealgrid verify` does, with what only the owner can show.
@@ -150,8 +178,78 @@ impl Asking {
     }
 
     /// The log's latest checkpoint, checked.
-    pub fn head(&self, witnesses_min: u8) -> Result<sealgrid_protocol::log::note::Note, Failure> {
+    pub fn head(&self, witnesses_min: u8) -> Result<Note, Failure> {
         self.runtime.block_on(self.client.head(witnesses_min)).map_err(|error| failed(&error))
+    }
+
+    /// The same, with the error as it is: for those who go on after one.
+    pub fn log_head(&self, witnesses_min: u8) -> Result<Note, ClientError> {
+        self.runtime.block_on(self.client.head(witnesses_min))
+    }
+
+    /// What each witness cosigned last, by its name.
+    pub fn witness_heads(&self) -> Vec<(String, Option<Note>)> {
+        self.runtime.block_on(self.client.witness_heads())
+    }
+
+    /// What every node that answers says of itself.
+    pub fn describe(&self) -> BTreeMap<PublicIdentity, Description> {
+        self.runtime.block_on(self.client.describe())
+    }
+
+    /// The grid's list of nodes.
+    pub fn directory(&self) -> &VerifiedDirectory {
+        &self.client.grid().directory
+    }
+
+    /// Sends a model to one node; `true` when it was there already.
+    pub fn publish(
+        &self,
+        node: &PublicIdentity,
+        statement: &[u8],
+        publication: &Publication,
+        file: &[u8],
+        sent: &mut (dyn FnMut(u64) + Send),
+    ) -> Result<bool, ClientError> {
+        self.runtime.block_on(Box::pin(self.client.publish(node, statement, publication, file, sent)))
+    }
+
+    /// Offers a newer directory to one node.
+    pub fn offer_directory(&self, node: &PublicIdentity, signed: Vec<u8>) -> Result<(), ClientError> {
+        self.runtime.block_on(self.client.offer_directory(node, signed))
+    }
+
+    /// A tile of the log, to be checked against a checkpoint.
+    pub fn tile(&self, tile: TileId) -> Result<Vec<u8>, ClientError> {
+        self.runtime.block_on(self.client.tile(tile))
+    }
+
+    /// The node drawn first for a job and the assignment it would be sent, to send it more than once.
+    pub fn raw_assign(
+        &self,
+        policy: &Policy,
+        plan: &Plan,
+        found: &Found,
+        inputs: Vec<Batch>,
+    ) -> Result<(PublicIdentity, Vec<u8>), ClientError> {
+        let plan = self.runtime.block_on(Box::pin(self.client.plan(&job(policy, plan, found, inputs))))?;
+        let identity = SigningIdentity::from_seed(&self.identity.seed());
+        let mut machine = ClientMachine::begin(identity, crate::entropy(), plan, crate::now())?;
+        while let Some(effect) = machine.poll() {
+            match effect {
+                ClientEffect::Store { ticket, .. } => {
+                    machine.handle(crate::now(), ClientEvent::Stored { ticket });
+                }
+                ClientEffect::Send { to, message } => return Ok((to, message.encode())),
+                _ => {}
+            }
+        }
+        Err(ClientError::NoModel)
+    }
+
+    /// Sends an assignment and waits for the node's answer to it.
+    pub fn raw_ask(&self, node: &PublicIdentity, assign: &[u8]) -> Result<Vec<u8>, ClientError> {
+        self.runtime.block_on(self.client.call(node, &api::ASSIGN, assign.to_vec(), "an answer"))
     }
 
     /// The node that listens on this address.
@@ -270,6 +368,18 @@ pub fn failed(error: &ClientError) -> Failure {
     }
     let failure = Failure::new(error.code(), error.to_string());
     if causes.is_empty() { failure } else { failure.why(causes.join(": ")) }
+}
+
+fn job(policy: &Policy, plan: &Plan, found: &Found, inputs: Vec<Batch>) -> Job {
+    Job {
+        model: found.commitment,
+        inputs,
+        policy: policy.clone(),
+        protection: plan.protection,
+        verification: plan.verification,
+        graph: found.graph.clone(),
+        log: true,
+    }
 }
 
 fn facts(found: &Found, records: u32) -> JobFacts {

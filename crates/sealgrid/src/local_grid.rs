@@ -5,13 +5,12 @@
 //! DIR/authority/       the directory authority's key ring
 //! DIR/grid.directory   the signed list of nodes
 //! DIR/roots/           trust roots for `sealgrid verify --roots`
-//! DIR/models/          models that every node serves
-//! DIR/node-N/          one node: node.toml, data/, log.txt
+//! DIR/node-N/          one node: node.toml, models/, data/, log.txt
 //! ```
 
 use std::path::{Path, PathBuf};
 
-use sealgrid_node::config::NodeConfig;
+use sealgrid_node::config::{Anyone, Clients, NodeConfig, PublishingConfig};
 use sealgrid_node::directory::Loaded;
 use sealgrid_node::fault::Fault;
 use sealgrid_node::grid::GridPlan;
@@ -87,10 +86,14 @@ impl LocalGrid {
         let authority = self.new_authority(&passphrase)?;
         let plan = GridPlan {
             nodes: layout.nodes,
-            witnesses: 2.min(layout.nodes.saturating_sub(1)),
+            witnesses: witnesses(layout.nodes),
             models: layout.models.clone(),
             faults: layout.faults.clone(),
             cost: LOCAL_COST,
+            publishing: PublishingConfig {
+                owners: Clients::Anyone(Anyone::Anyone),
+                ..PublishingConfig::default()
+            },
             ..GridPlan::default()
         };
         plan.lay_out(&self.dir, &authority, &passphrase, crate::now())
@@ -98,9 +101,10 @@ impl LocalGrid {
         let loaded = Loaded::from_file(&self.directory(), &authority.public())
             .map_err(|error| Failure::new(error.code(), "the new directory does not hold").why(error))?;
         // Whoever lays out a local grid is its authority: these are the roots it hands out.
-        let trust = TrustRoots::danger_from_directory(&loaded.directory, WITNESSES_MIN).map_err(|error| {
-            Failure::new(error.code(), "the new directory gives no trust roots").why(error)
-        })?;
+        let trust = TrustRoots::danger_from_directory(&loaded.directory, witnesses_min(layout.nodes))
+            .map_err(|error| {
+                Failure::new(error.code(), "the new directory gives no trust roots").why(error)
+            })?;
         roots::write(&self.roots(), &trust)
     }
 
@@ -131,6 +135,11 @@ impl LocalGrid {
             config: node.config,
         });
         Processes::start(processes.collect(), &passphrase)
+    }
+
+    /// Whether the folder holds the key that signs the directory.
+    pub fn has_authority(&self) -> bool {
+        self.dir.join("authority").exists()
     }
 
     /// The key that signs the directory.
@@ -177,8 +186,15 @@ impl LocalGrid {
     }
 }
 
-/// Cosignatures that a local grid's receipts need: one of the two witnesses may be down.
-const WITNESSES_MIN: u8 = 1;
+/// A witness is another node than the log's.
+fn witnesses(nodes: usize) -> usize {
+    2.min(nodes.saturating_sub(1))
+}
+
+/// Cosignatures that a local grid's receipts need: one of the two witnesses may be down, and one node has none.
+fn witnesses_min(nodes: usize) -> u8 {
+    u8::from(witnesses(nodes) > 0)
+}
 
 /// The passphrase of a local grid has 256 random bits: guessing it is hopeless at any price.
 const LOCAL_COST: Cost = Cost::LEAST;

@@ -19,6 +19,14 @@ pub fn obtain(file: Option<&Path>, new: bool) -> Result<SecretBytes, Failure> {
     if let Some(text) = std::env::var_os(VARIABLE) {
         return non_empty(SecretBytes::new(text.into_encoded_bytes()));
     }
+    typed(new, ask)
+}
+
+/// What a person types; twice when it is `new`, because nobody can see a slip.
+fn typed(
+    new: bool,
+    mut ask: impl FnMut(&str) -> Result<SecretBytes, Failure>,
+) -> Result<SecretBytes, Failure> {
     let first = non_empty(ask("passphrase: ")?)?;
     if new && ask("the same again: ")?.expose() != first.expose() {
         return Err(Failure::new("E-KEY-94", "the two passphrases differ").hint("type the command again"));
@@ -54,5 +62,18 @@ mod tests {
         assert_eq!(obtain(Some(&file), true).expect_err("empty").code, "E-KEY-93");
         std::fs::write(&file, "hush\n").expect("written");
         assert_eq!(obtain(Some(&file), true).expect("one line").expose(), b"hush");
+    }
+
+    #[test]
+    fn a_slip_in_a_new_passphrase_is_noticed_and_an_old_one_is_typed_once() {
+        let answers = |words: &'static [&'static str]| {
+            let mut words = words.iter();
+            move |_: &str| {
+                Ok(SecretBytes::new(words.next().expect("asked no more often").as_bytes().to_vec()))
+            }
+        };
+        assert_eq!(typed(true, answers(&["hush", "hash"])).expect_err("they differ").code, "E-KEY-94");
+        assert_eq!(typed(true, answers(&["hush", "hush"])).expect("the same").expose(), b"hush");
+        assert_eq!(typed(false, answers(&["hush"])).expect("once").expose(), b"hush");
     }
 }

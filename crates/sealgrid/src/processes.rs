@@ -73,6 +73,14 @@ impl Processes {
         self.running[index].child.id()
     }
 
+    /// Ends a node with SIGKILL: nothing of it runs any more when this returns.
+    pub fn kill(&mut self, index: usize) {
+        let child = &mut self.running[index].child;
+        // a node that has ended already cannot be killed, and need not be
+        let _ended_already = child.kill();
+        let _reaped = child.wait();
+    }
+
     /// Nodes that have ended, with their exit status.
     pub fn ended(&mut self) -> Vec<(String, ExitStatus)> {
         let ended = |running: &mut Running| {

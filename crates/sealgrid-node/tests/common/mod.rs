@@ -341,3 +341,15 @@ pub async fn raw(
     }
     (assigns, parties)
 }
+
+/// Ends a node like a crash and starts it again from its folder, with this configuration.
+pub async fn restart(grid: &mut Grid, place: usize, config: NodeConfig) {
+    let ended = grid.nodes.remove(place);
+    let data = config.data.clone();
+    let started = tokio::task::spawn_blocking(move || {
+        ended.crash();
+        wait_until_free(&data);
+        RunningNode::start(config, Arc::new(sealgrid_graph::fast::FastExecutor::default()))
+    });
+    grid.nodes.insert(place, started.await.expect("no panic"));
+}

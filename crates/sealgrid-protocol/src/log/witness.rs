@@ -93,6 +93,10 @@ pub enum WitnessMessage {
     /// A witness shows another its last checkpoint of a log (the note), to compare.
     #[n(4)]
     Head(#[n(0)] String),
+    /// Anyone asks for the last checkpoint cosigned for the log of this origin; answered by [`WitnessMessage::Head`], or
+    /// by nothing when there is none.
+    #[n(5)]
+    AskHead(#[n(0)] String),
 }
 
 /// What a witness tells the application.
@@ -213,6 +217,9 @@ impl Witness {
         let answer = match message {
             WitnessMessage::AddCheckpoint(text) => self.add_checkpoint(now, from, text),
             WitnessMessage::Head(note) => self.compare(note),
+            WitnessMessage::AskHead(origin) => {
+                Ok(self.head(origin).map(|note| WitnessMessage::Head(note.to_text())))
+            }
             // Answers are for logs; a witness that gets one did not ask.
             WitnessMessage::Cosigned(_) | WitnessMessage::Conflict(_) | WitnessMessage::Refused(_) => return,
         };
@@ -506,6 +513,8 @@ mod tests {
         let same = Fork { first: shown.clone(), second: shown };
         assert!(same.verify(&roots()).is_err(), "one head is no evidence");
         let own = first.witness.head(ORIGIN).expect("cosigned").to_text();
+        assert_eq!(first.hear(WitnessMessage::AskHead(ORIGIN.into())).0, [WitnessMessage::Head(own.clone())]);
+        assert_eq!(first.hear(WitnessMessage::AskHead("example.com/other".into())), (vec![], vec![]));
         assert_eq!(first.hear(WitnessMessage::Head(own)), (vec![], vec![]));
     }
 

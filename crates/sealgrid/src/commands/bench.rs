@@ -10,28 +10,33 @@ use sealgrid_seal::envelope::{JobKeyPair, seal};
 use sealgrid_seal::identity::SigningIdentity;
 use sealgrid_seal::secret::Secret;
 
+use super::soak::Soak;
 use crate::asking;
 use crate::failure::Failure;
 use crate::output::{Output, Report, duration, table};
 use crate::{engines, shipped};
 
-/// Measure this machine: sealing, signing, and the shipped models.
+/// Measure this machine: sealing, signing, the shipped models; or let a grid endure kills (`soak`).
 #[derive(Debug, clap::Args)]
 pub struct Bench {
     /// What to measure.
     #[arg(value_enum, default_value_t = Name::All)]
     name: Name,
+    #[command(flatten)]
+    soak: Soak,
 }
 
 /// What can be measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Name {
-    /// Everything.
+    /// Seals and models.
     All,
     /// Envelopes, bulk encryption, signatures.
     Seal,
     /// The shipped models, one record and thirty-two at a time.
     Models,
+    /// A grid under load whose nodes are killed at random: nothing may be lost, wrong or growing.
+    Soak,
 }
 
 /// One measurement.
@@ -47,6 +52,9 @@ const SAMPLE: Duration = Duration::from_millis(300);
 impl Bench {
     /// The measurements as a table; least of many, because a machine only ever adds time.
     pub fn run(self, output: Output) -> Result<Report, Failure> {
+        if self.name == Name::Soak {
+            return self.soak.run(output);
+        }
         let mut lines = Vec::new();
         if self.name != Name::Models {
             output.say("measuring seals");

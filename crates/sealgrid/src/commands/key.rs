@@ -5,9 +5,11 @@ mod bind;
 use std::path::{Path, PathBuf};
 
 use sealgrid_node::keys::{KeysError, create_store, has_store, open_store};
+use sealgrid_seal::envelope::JobKeyPair;
+use sealgrid_seal::identity::{PublicIdentity, SigningIdentity};
 use sealgrid_seal::keyfile::Cost;
 use sealgrid_seal::keystore::{
-    self, Action, KeyInfo, KeyStore, KeyStoreError, PublicKey, Purpose, RingStore, State,
+    self, Action, KeyInfo, KeyRecord, KeyStore, KeyStoreError, PublicKey, Purpose, RingStore, State,
 };
 use sealgrid_seal::secret::SecretBytes;
 
@@ -90,8 +92,7 @@ impl KeyCommand {
         let folder = home.keys();
         let new = matches!(self.action, KeyAction::New { .. });
         if !new && !has_store(&folder) {
-            return Err(Failure::new("E-KEY-90", format!("there are no keys in {}", folder.display()))
-                .hint("sealgrid key new NAME"));
+            return Err(no_keys(&folder));
         }
         let passphrase = passphrase::obtain(self.passphrase_file.as_deref(), new && !has_store(&folder))?;
         let store = open(&folder, passphrase)?;
@@ -128,11 +129,7 @@ fn list(store: &dyn KeyStore) -> Result<Report, Failure> {
 fn show(store: &dyn KeyStore, key: &str) -> Result<Report, Failure> {
     let info = find(store, key)?;
     let (recorder, records) = store.records().map_err(|error| failed(&error))?;
-    let records = keystore::verify_records(&recorder, &records).map_err(|error| {
-        Failure::new("E-KEY-91", "the record of this store does not hold together")
-            .why(error)
-            .hint("restore the key file from a copy")
-    })?;
+    let records = checked(&recorder, &records)?;
     let mut out = table(["at (ms)", "what happened"]);
     let mut history = Vec::new();
     for record in records.iter().filter(|record| record.key == info.id) {
@@ -151,6 +148,15 @@ fn show(store: &dyn KeyStore, key: &str) -> Result<Report, Failure> {
     json["history"] = history.into();
     json["recorder"] = recorder.to_string().into();
     Ok(Report::new(text, json))
+}
+
+/// What the records say, if nothing is missing, reordered or somebody else's.
+fn checked(recorder: &PublicIdentity, records: &[Vec<u8>]) -> Result<Vec<KeyRecord>, Failure> {
+    keystore::verify_records(recorder, records).map_err(|error| {
+        Failure::new("E-KEY-91", "the record of this store does not hold together")
+            .why(error)
+            .hint("restore the key file from a copy")
+    })
 }
 
 fn rotated(store: &dyn KeyStore, key: &str) -> Result<Report, Failure> {
@@ -192,6 +198,55 @@ pub(super) fn open(folder: &Path, passphrase: SecretBytes) -> Result<RingStore, 
     } else {
         create_store(folder, passphrase, Cost::STANDARD).map_err(|error| from_keys(&error))
     }
+}
+
+/// The seed of a signing key in the home's store, for a command that signs with it.
+pub fn signing(home: &Home, name: &str, passphrase_file: Option<&Path>) -> Result<SigningIdentity, Failure> {
+    let folder = home.keys();
+    if !has_store(&folder) {
+        return Err(no_keys(&folder));
+    }
+    let store = open(&folder, passphrase::obtain(passphrase_file, false)?)?;
+    let info = find(&store, name)?;
+    if info.purpose != Purpose::Owner {
+        return Err(Failure::new(
+            "E-KEY-99",
+            format!("{name} is a key for {}, not an owner's", word(info.purpose)),
+        )
+        .hint("sealgrid key new NAME --for owner"));
+    }
+    let seed = store.danger_seed(&info.id).map_err(|error| failed(&error))?;
+    Ok(SigningIdentity::from_seed(&seed))
+}
+
+/// The storage keys of the home's store, rotated ones included, or the one of that name.
+pub fn storage(
+    home: &Home,
+    name: Option<&str>,
+    passphrase_file: Option<&Path>,
+) -> Result<Vec<JobKeyPair>, Failure> {
+    let folder = home.keys();
+    if !has_store(&folder) {
+        return Err(no_keys(&folder));
+    }
+    let store = open(&folder, passphrase::obtain(passphrase_file, false)?)?;
+    let infos = match name {
+        Some(name) => vec![find(&store, name)?],
+        None => store.list().map_err(|error| failed(&error))?,
+    };
+    let infos: Vec<KeyInfo> = infos.into_iter().filter(|info| info.purpose == Purpose::Storage).collect();
+    if infos.is_empty() {
+        return Err(Failure::new("E-KEY-98", "there is no such storage key in this home")
+            .why("a job is kept sealed to a key that opens data at rest")
+            .hint("sealgrid key new NAME --for storage"));
+    }
+    let seed = |info: &KeyInfo| store.danger_seed(&info.id).map(JobKeyPair::from_seed);
+    infos.iter().map(seed).collect::<Result<_, _>>().map_err(|error| failed(&error))
+}
+
+fn no_keys(folder: &Path) -> Failure {
+    Failure::new("E-KEY-90", format!("there are no keys in {}", folder.display()))
+        .hint("sealgrid key new NAME")
 }
 
 fn from_keys(error: &KeysError) -> Failure {
@@ -285,5 +340,9 @@ mod tests {
         destroyed(&store, &old.id.0.to_string(), true, quiet).expect("destroyed");
         assert_eq!(find(&store, &old.id.0.to_string()).expect_err("gone").code, "E-KEY-24");
         assert!(show(&store, "hospital").expect("the record holds").text.contains("chain complete"));
+
+        let (recorder, records) = store.records().expect("read");
+        assert_eq!(checked(&recorder, &records).expect("whole").len(), records.len());
+        assert_eq!(checked(&recorder, &records[1..]).expect_err("one is missing").code, "E-KEY-91");
     }
 }

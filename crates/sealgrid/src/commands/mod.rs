@@ -4,13 +4,14 @@ mod bench;
 mod data;
 mod demo;
 mod doctor;
-mod key;
+pub mod key;
 mod log;
 mod manual;
 pub mod model;
 mod node;
 mod plan;
 mod run;
+mod soak;
 mod up;
 mod verify;
 
@@ -23,7 +24,7 @@ use crate::output::{Output, Report};
 /// The commands, in the order of `--help`.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Import, inspect, list models.
+    /// Import, inspect, publish, list models.
     #[command(subcommand)]
     Model(model::ModelCommand),
     /// A local grid that scores real records in every mode, catches a liar, and ends by itself.
@@ -42,7 +43,7 @@ pub enum Command {
     Key(key::KeyCommand),
     /// Seal files at rest to keys that only you hold, and open them.
     Data(data::DataCommand),
-    /// Look at the grid's transparency log.
+    /// Look at the grid's transparency log, prove what is in it, catch it lying.
     #[command(subcommand)]
     Log(log::LogCommand),
     /// Measure this machine.

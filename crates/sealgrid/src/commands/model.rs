@@ -1,7 +1,8 @@
-//! `sealgrid model`: import, inspect, list.
+//! `sealgrid model`: import, inspect, publish, list.
 
 mod describe;
 mod import;
+mod publish;
 
 use std::path::{Path, PathBuf};
 
@@ -14,15 +15,17 @@ use crate::output::{Output, Report, table};
 pub use describe::describe;
 pub use import::{Source, import};
 
-/// Import, inspect, list models.
+/// Import, inspect, publish, list models.
 #[derive(Debug, clap::Subcommand)]
 pub enum ModelCommand {
     /// Import an ONNX model.
     Import(import::Import),
     /// Show what a model file holds and what it would cost to run.
     Inspect(Inspect),
-    /// List the models of this home.
-    List,
+    /// Give a model to the nodes of a grid, and have the grid's directory name it.
+    Publish(publish::Publish),
+    /// List the models of this home, or those that a grid's nodes hold.
+    List(List),
 }
 
 impl ModelCommand {
@@ -31,9 +34,24 @@ impl ModelCommand {
         match self {
             Self::Import(command) => command.run(home, output),
             Self::Inspect(command) => command.run(home),
-            Self::List => list(&home.models()),
+            Self::Publish(command) => command.run(home, output),
+            Self::List(command) => match command.grid {
+                Some(grid) => publish::held(grid, command.roots.as_deref(), home),
+                None => list(&home.models()),
+            },
         }
     }
+}
+
+/// List the models of this home, or those that a grid's nodes hold.
+#[derive(Debug, clap::Args)]
+pub struct List {
+    /// Ask the nodes of the grid in this folder.
+    #[arg(long, value_name = "DIR")]
+    grid: Option<PathBuf>,
+    /// Folder of the trust roots [default: the grid's, else the home's].
+    #[arg(long, value_name = "DIR", requires = "grid")]
+    roots: Option<PathBuf>,
 }
 
 /// Show what a model file holds and what it would cost to run.

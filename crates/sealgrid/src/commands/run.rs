@@ -2,15 +2,18 @@
 
 use std::path::{Path, PathBuf};
 
-use sealgrid_node::client::{ClientError, Outcome, Progress};
+use sealgrid_graph::execute::Batch;
+use sealgrid_node::client::{ClientError, Keep, Outcome, Progress};
 use sealgrid_protocol::claims::Fault;
 use sealgrid_protocol::policy::Plan;
 use sealgrid_seal::identity::SigningIdentity;
+use sealgrid_seal::secret::{Secret, SecretBytes};
 
-use crate::asking::{self, Asking};
+use crate::asking::{self, Asking, Found};
 use crate::data::{Cell, Records, Results};
 use crate::failure::Failure;
 use crate::home::Home;
+use crate::kept::{KeptJob, KeptJobs};
 use crate::local_grid;
 use crate::output::{Output, Report, duration, table};
 
@@ -18,10 +21,11 @@ use crate::output::{Output, Report, duration, table};
 #[derive(Debug, clap::Args)]
 pub struct Run {
     /// Model file, `mc1:…` commitment, or the name on the model's card.
-    model: String,
+    #[arg(required_unless_present = "resume")]
+    model: Option<String>,
     /// Records: .csv with a header, .npy or .json.
-    #[arg(long, value_name = "DATA")]
-    input: PathBuf,
+    #[arg(long, value_name = "DATA", required_unless_present = "resume")]
+    input: Option<PathBuf>,
     /// Column that identifies records; it stays here and comes back in the results.
     #[arg(long, value_name = "COLUMN")]
     id_col: Option<String>,
@@ -46,6 +50,30 @@ pub struct Run {
     /// Folder of the trust roots [default: the grid's, else the home's].
     #[arg(long, value_name = "DIR")]
     roots: Option<PathBuf>,
+    /// Your storage key: the job is kept in the home, sealed to it, until it is over, so that it outlives this process.
+    #[arg(long, value_name = "KEY")]
+    keep: Option<String>,
+    /// Finish the jobs that are kept in the home, with the nonces they began with.
+    #[arg(long, conflicts_with_all = ["model", "input", "keep", "protect", "verify", "policy", "out", "receipt", "id_col", "grid", "roots"])]
+    resume: bool,
+    /// File whose first line opens your keys; otherwise $SEALGRID_PASSPHRASE, otherwise you are asked.
+    #[arg(long, value_name = "FILE")]
+    passphrase_file: Option<PathBuf>,
+}
+
+/// What has to be known of a kept job besides what its machine kept: where its results go, as whom it was asked.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Command {
+    version: u16,
+    model: String,
+    grid: PathBuf,
+    roots: Option<PathBuf>,
+    out: Option<PathBuf>,
+    receipt: Option<PathBuf>,
+    ids: Option<Vec<String>>,
+    guarantee: String,
+    does_not_hide: Vec<String>,
+    assumes: Vec<String>,
 }
 
 /// Rows of results that a person gets to see when they go nowhere else.
@@ -54,13 +82,24 @@ const ROWS_SHOWN: usize = 10;
 impl Run {
     /// Plans, runs, verifies, keeps the receipt.
     pub fn run(self, home: &Home, output: Output) -> Result<Report, Failure> {
+        if self.resume {
+            return self.resume(home, output);
+        }
+        let (Some(model), Some(input)) = (&self.model, &self.input) else {
+            unreachable!("clap demands both without --resume")
+        };
         let policy = asking::policy(self.policy.as_deref(), self.protect.as_deref(), self.verify.as_deref())?;
-        let records = Records::read(&self.input, self.id_col.as_deref())?;
-        let grid = local_grid::existing(self.grid, home)?;
+        let records = Records::read(input, self.id_col.as_deref())?;
+        let grid = local_grid::existing(self.grid.clone(), home)?;
         let trust = asking::trust_roots(self.roots.as_deref(), &grid, home)?;
+        let kept_jobs = match &self.keep {
+            Some(name) => Some(KeptJobs::open(home, Some(name), self.passphrase_file.as_deref())?),
+            None => None,
+        };
         // A fresh identity for every run: nodes cannot link two runs by it.
-        let asking = Asking::open(&grid, trust, SigningIdentity::generate(&mut crate::entropy()))?;
-        let found = asking.find(&self.model, home)?;
+        let identity = SigningIdentity::generate(&mut crate::entropy());
+        let asking = Asking::open(&grid, trust, SigningIdentity::from_seed(&identity.seed()))?;
+        let found = asking.find(model, home)?;
         let (inputs, unused) = asking::encode(&records, &found.public)?;
         if !unused.is_empty() {
             output.say(format!("columns that stay here: {}", unused.join(", ")));
@@ -68,43 +107,182 @@ impl Run {
         let count = u32::try_from(records.rows.len()).unwrap_or(u32::MAX);
         let plan = asking.plan(&policy, &found, count)?;
         output.say(format!("plan: {}", plan.guarantee));
-        let outcome = asking
-            .run(&policy, &plan, &found, inputs.clone(), &mut narrated(&asking, output, &plan))
-            .map_err(|error| refused(&asking, &error))?;
-        let verdict = asking.judge(&outcome, &inputs);
-        let default = || {
-            home.path().join("receipts").join(format!("{}.receipt", &outcome.claims.job.0.to_string()[..16]))
+        let command = self.command(&found, grid.path(), &records, &plan);
+        let kept = match &kept_jobs {
+            Some(jobs) => Some(jobs.begin(&to_bytes(&identity, &command))?),
+            None => None,
         };
-        let kept = asking::keep(&outcome, self.receipt.unwrap_or_else(default))?;
-        if !verdict.is_accepted() {
-            return Err(Failure::new(
-                verdict.code().unwrap_or("E-VER-01"),
-                "the receipt does not verify; no result is given",
-            )
-            .why(verdict.text())
-            .hint(format!("sealgrid verify {}", kept.receipt.display()))
-            .exit(4));
-        }
-        let results = asking::decode(&outcome.outputs, &found.public, &records);
-        if let Some(out) = &self.out {
-            results.write(out)?;
-        }
-        let report = report(&asking, &outcome, &plan, &results, self.out.as_deref(), &kept, &grid.roots());
-        asking.close();
-        Ok(report)
+        let keep = kept.as_ref().map(|kept| kept as &dyn Keep);
+        let steps = 3 * plan.members as u64 + 2;
+        let ended = asking.run_kept(
+            &policy,
+            &plan,
+            &found,
+            inputs.clone(),
+            keep,
+            &mut narrated(&asking, output, steps),
+        );
+        let report = ended.map_err(|error| (refused(&asking, &error), is_over(&error))).and_then(|outcome| {
+            delivered(&asking, &found, &outcome, &inputs, &command, home).map_err(|failure| (failure, false))
+        });
+        ended_with(report, kept, asking)
     }
+
+    fn command(&self, found: &Found, grid: &Path, records: &Records, plan: &Plan) -> Command {
+        // Another process may take the job up in another folder; otherwise a path is repeated as it was typed.
+        let absolute = |path: &PathBuf| match self.keep {
+            Some(_) => std::path::absolute(path).unwrap_or_else(|_| path.clone()),
+            None => path.clone(),
+        };
+        // The graph is here only when the model was named by its file: then it is named so again.
+        let model = match (&found.graph, &self.model) {
+            (Some(_), Some(name)) if Path::new(name).exists() => {
+                absolute(&PathBuf::from(name)).display().to_string()
+            }
+            (Some(_), Some(name)) => name.clone(),
+            _ => found.commitment.to_string(),
+        };
+        Command {
+            version: 1,
+            model,
+            grid: absolute(&grid.to_owned()),
+            roots: self.roots.as_ref().map(absolute),
+            out: self.out.as_ref().map(absolute),
+            receipt: self.receipt.as_ref().map(absolute),
+            ids: records.ids.clone(),
+            guarantee: plan.guarantee.clone(),
+            does_not_hide: plan.does_not_hide.iter().map(ToString::to_string).collect(),
+            assumes: plan.assumes.iter().map(ToString::to_string).collect(),
+        }
+    }
+
+    /// Finishes every kept job; the last one's report, or the first one's failure.
+    fn resume(self, home: &Home, output: Output) -> Result<Report, Failure> {
+        let jobs = KeptJobs::open(home, None, self.passphrase_file.as_deref())?;
+        let mut texts = Vec::new();
+        let mut finished = Vec::new();
+        for (kept, command, records) in jobs.pending()? {
+            let (identity, command) = from_bytes(&command)?;
+            let report = resumed(kept, identity, &command, records, home, output)?;
+            texts.push(report.text);
+            finished.push(report.json);
+        }
+        let text = if texts.is_empty() { "no job is kept in this home".to_owned() } else { texts.join("\n") };
+        Ok(Report::new(text, serde_json::json!({ "resumed": finished })))
+    }
+}
+
+/// One kept job to its end.
+fn resumed(
+    kept: KeptJob,
+    identity: SigningIdentity,
+    command: &Command,
+    records: Vec<(Vec<u8>, SecretBytes)>,
+    home: &Home,
+    output: Output,
+) -> Result<Report, Failure> {
+    let grid = local_grid::existing(Some(command.grid.clone()), home)?;
+    let trust = asking::trust_roots(command.roots.as_deref(), &grid, home)?;
+    let asking = Asking::open(&grid, trust, identity)?;
+    let found = asking.find(&command.model, home)?;
+    output.say("taking up a kept job");
+    let ended = asking.resume(records, &found, &kept, &mut narrated(&asking, output, 11));
+    let report = ended.map_err(|error| (refused(&asking, &error), is_over(&error))).and_then(|resumed| {
+        delivered(&asking, &found, &resumed.outcome, &resumed.inputs, command, home)
+            .map_err(|failure| (failure, false))
+    });
+    ended_with(report, Some(kept), asking)
+}
+
+/// A kept job stays only where another try may end it.
+fn ended_with(
+    report: Result<Report, (Failure, bool)>,
+    kept: Option<KeptJob>,
+    asking: Asking,
+) -> Result<Report, Failure> {
+    asking.close();
+    match report {
+        Ok(report) => {
+            kept.map_or(Ok(()), KeptJob::end)?;
+            Ok(report)
+        }
+        Err((failure, over)) => {
+            match kept {
+                Some(kept) if over => kept.end()?,
+                Some(_) => return Err(failure.hint("the job is kept: sealgrid run --resume")),
+                None => {}
+            }
+            Err(failure)
+        }
+    }
+}
+
+/// Whether no later try can end the job.
+fn is_over(error: &ClientError) -> bool {
+    matches!(error, ClientError::Refused(_) | ClientError::NothingKept | ClientError::Plan(_))
+}
+
+/// Judges, keeps the receipt, writes the results.
+fn delivered(
+    asking: &Asking,
+    found: &Found,
+    outcome: &Outcome,
+    inputs: &[Batch],
+    command: &Command,
+    home: &Home,
+) -> Result<Report, Failure> {
+    let verdict = asking.judge(outcome, inputs);
+    let default =
+        || home.path().join("receipts").join(format!("{}.receipt", &outcome.claims.job.0.to_string()[..16]));
+    let kept = asking::keep(outcome, command.receipt.clone().unwrap_or_else(default))?;
+    if !verdict.is_accepted() {
+        return Err(Failure::new(
+            verdict.code().unwrap_or("E-VER-01"),
+            "the receipt does not verify; no result is given",
+        )
+        .why(verdict.text())
+        .hint(format!("sealgrid verify {}", kept.receipt.display()))
+        .exit(4));
+    }
+    let rows = vec![Vec::new(); inputs.first().map_or(0, Batch::records)];
+    let records = Records { columns: None, rows, ids: command.ids.clone() };
+    let results = asking::decode(&outcome.outputs, &found.public, &records);
+    if let Some(out) = &command.out {
+        results.write(out)?;
+    }
+    let roots = local_grid::LocalGrid::at(&command.grid).roots();
+    Ok(report(asking, outcome, command, &results, &kept, &roots))
+}
+
+/// The client's seed, then the command as JSON.
+fn to_bytes(identity: &SigningIdentity, command: &Command) -> SecretBytes {
+    let command = serde_json::to_vec(command).expect("names and paths are text");
+    SecretBytes::new([&identity.seed().expose()[..], &command].concat())
+}
+
+fn from_bytes(bytes: &SecretBytes) -> Result<(SigningIdentity, Command), Failure> {
+    let (seed, command) = bytes.expose().split_first_chunk::<32>().ok_or_else(not_kept)?;
+    let identity = SigningIdentity::from_seed(&Secret::fill(|out| out.copy_from_slice(seed)));
+    let command: Option<Command> = serde_json::from_slice(command).ok();
+    let command = command.filter(|command| command.version == 1).ok_or_else(not_kept)?;
+    Ok((identity, command))
+}
+
+fn not_kept() -> Failure {
+    Failure::new("E-AVL-29", "what was kept is no job of this version")
+        .hint("finish it with the version that began it, or remove it from jobs/ in the home")
 }
 
 fn report(
     asking: &Asking,
     outcome: &Outcome,
-    plan: &Plan,
+    command: &Command,
     results: &Results,
-    out: Option<&Path>,
     kept: &asking::Kept,
     roots: &Path,
 ) -> Report {
     let claims = &outcome.claims;
+    let out = command.out.as_deref();
     let mut text = String::new();
     match out {
         Some(path) => text.push_str(&format!("{} results in {}\n", results.rows.len(), path.display())),
@@ -131,9 +309,9 @@ fn report(
         "protection": claims.protection_used.to_string(),
         "verification": claims.verification_used.to_string(),
         "records": claims.records,
-        "guarantee": plan.guarantee,
-        "does_not_hide": plan.does_not_hide,
-        "assumes": plan.assumes,
+        "guarantee": command.guarantee,
+        "does_not_hide": command.does_not_hide,
+        "assumes": command.assumes,
         "faults": faults_json(&claims.faults),
         "result_ns": u64::try_from(outcome.result_after.as_nanos()).unwrap_or(u64::MAX),
         "logged_ns": u64::try_from(outcome.logged_after.as_nanos()).unwrap_or(u64::MAX),
@@ -187,8 +365,7 @@ pub fn refused(asking: &Asking, error: &ClientError) -> Failure {
 }
 
 /// Draws progress, and says who was found at fault.
-fn narrated<'a>(asking: &'a Asking, output: Output, plan: &Plan) -> impl FnMut(Progress) + Send + 'a {
-    let steps = 3 * plan.members as u64 + 2;
+fn narrated(asking: &Asking, output: Output, steps: u64) -> impl FnMut(Progress) + Send {
     let mut bar = output.progress("running", steps);
     let mut done = 0;
     move |progress| {

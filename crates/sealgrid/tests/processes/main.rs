@@ -1,0 +1,8 @@
+//! The program as people and scripts meet it: real processes, real exit statuses, real kills.
+
+mod common;
+
+mod canary;
+mod grid;
+mod resume;
+mod transcripts;

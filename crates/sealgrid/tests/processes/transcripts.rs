@@ -1,0 +1,249 @@
+//! Every command's ordinary use and its refusals, with the exit statuses that scripts rely on.
+
+use std::process::Command;
+
+use sealgrid_graph::integer::{Builder, Primitive, ValueType};
+use sealgrid_graph::model::{Decision, InputCard, Model, ModelCard, OutputCard};
+use sealgrid_graph::tensor::{DType, Shape};
+
+use crate::common::*;
+
+const PASSPHRASE: [&str; 2] = ["--passphrase-file", "secret"];
+
+fn with_secret() -> Home {
+    let home = Home::new();
+    std::fs::write(home.path("secret"), "of a test\n").expect("written");
+    home
+}
+
+#[test]
+fn what_clap_refuses_ends_with_2_and_help_with_0() {
+    let home = Home::new();
+    for (arguments, status) in [
+        (&["--help"][..], 0),
+        (&["--version"], 0),
+        (&["help", "run"], 0),
+        (&["sing"], 2),
+        (&["run"], 2),
+        (&["run", "m.sgm"], 2),
+        (&["run", "--resume", "m.sgm"], 2),
+        (&["log", "prove"], 2),
+        (&["log", "prove", "r.receipt", "--from", "c"], 2),
+        (&["up", "--nodes", "0"], 2),
+        (&["up", "--fault", "1=sulk"], 2),
+        (&["bench", "everything"], 2),
+        (&["verify"], 2),
+        (&["key"], 2),
+        (&["model", "list", "--roots", "r"], 2),
+    ] {
+        assert_eq!(home.run(arguments).status, status, "{arguments:?}");
+    }
+}
+
+#[test]
+fn models_are_imported_inspected_and_listed() {
+    let home = Home::new();
+    let onnx = models().join("breast-cancer-mlp.onnx");
+    let calibration = models().join("data/breast-cancer-calibration.csv");
+    home.fails(&["model", "inspect", "none"], "E-USE-01", 2);
+    let nothing = home.run(&["model", "list"]);
+    assert!(nothing.status == 0 && nothing.stdout.contains("no model"), "{}", nothing.stdout);
+    home.json(&["model", "import", text(&onnx), "--calibrate", text(&calibration)]);
+    assert_eq!(home.json(&["model", "list"])["models"].as_array().map(Vec::len), Some(1));
+    assert!(home.json(&["model", "inspect", "breast-cancer-mlp"])["commitment"].is_string());
+    std::fs::write(home.path("wrong.sgm"), b"not a model").expect("written");
+    home.fails(&["model", "inspect", "wrong.sgm"], "E-IMP-53", 2);
+    home.fails(&["model", "list", "--grid", "nowhere"], "E-USE-01", 2);
+    home.fails(&["model", "publish", "breast-cancer-mlp", "--grid", "nowhere"], "E-USE-01", 2);
+}
+
+#[test]
+fn keys_are_made_shown_rotated_and_destroyed() {
+    let home = with_secret();
+    fn key<'a>(arguments: &[&'a str]) -> Vec<&'a str> {
+        [&["key"], arguments, &PASSPHRASE].concat()
+    }
+    home.fails(&key(&["list"]), "E-KEY-90", 7);
+    home.json(&key(&["new", "hospital"]));
+    assert_eq!(home.json(&key(&["list"]))["keys"].as_array().map(Vec::len), Some(1));
+    home.json(&key(&["rotate", "hospital"]));
+    let shown = home.json(&key(&["show", "hospital"]));
+    assert_eq!(shown["state"], "active");
+    home.fails(&key(&["destroy", "hospital"]), "E-KEY-92", 7);
+    home.json(&key(&["destroy", "hospital", "--yes"]));
+    home.fails(&key(&["show", "nobody"]), "E-KEY-24", 7);
+    std::fs::write(home.path("empty"), "\n").expect("written");
+    home.fails(&["key", "list", "--passphrase-file", "empty"], "E-KEY-93", 7);
+}
+
+#[test]
+fn a_grid_is_refused_what_it_cannot_be() {
+    let home = Home::new();
+    for command in [&["log", "head"][..], &["log", "audit"], &["log", "witness"]] {
+        home.fails(command, "E-USE-01", 2);
+    }
+    drop(home.up("grid", &["--nodes", "1"]));
+    home.fails(&["up", "--dir", "grid", "--fault", "1=lie"], "E-USE-03", 2);
+    home.fails(
+        &["demo", "--fault", "lie", "--fault", "lie", "--fault", "slow", "--fault", "lie"],
+        "E-USE-04",
+        2,
+    );
+    std::fs::create_dir(home.path("mine")).expect("made");
+    home.fails(&["demo", "--dir", "mine"], "E-USE-04", 2);
+    home.fails(&["verify", "a", "b", "--opening", "o"], "E-USE-02", 2);
+    home.fails(&["node", "--config", "none.toml"], "E-USE-40", 2);
+
+    // Too few files may be open for the client's threads.
+    let program = format!("ulimit -n 4; exec {} log head --grid grid", env!("CARGO_BIN_EXE_sealgrid"));
+    let starved = ended(Command::new("sh").args(["-c", &program]).current_dir(home.folder.path()));
+    assert!(starved.status == 5 && starved.stderr.contains("E-AVL-02"), "{}", starved.stderr);
+
+    // A node that does not start takes the grid with it, and says where to look.
+    let config = home.path("grid/node-1/node.toml");
+    let good = std::fs::read_to_string(&config).expect("laid out");
+    std::fs::write(
+        &config,
+        good.replace("[network]", "[limits]\njobs_max = 1\n[network]\n").replace("workers", "idlers"),
+    )
+    .expect("written");
+    home.fails(&["up", "--dir", "grid", "--seconds", "1"], "E-USE-41", 2);
+    std::fs::write(&config, good).expect("written");
+    std::fs::remove_dir_all(home.path("grid/node-1/models")).expect("removed");
+    let said = home.fails(&["up", "--dir", "grid", "--seconds", "1"], "E-AVL-01", 5);
+    assert!(said.contains("tail "), "{said}");
+}
+
+#[test]
+fn jobs_that_cannot_run_say_why() {
+    let home = Home::new();
+    let model = home.import("breast-cancer-mlp", "breast-cancer");
+    let _up = home.up("grid", &["--nodes", "3", "--model", text(&model)]);
+    let data = test_data("breast-cancer");
+    let run = |rest: &[&str]| -> Vec<String> {
+        let all = [&["run", text(&model), "--grid", "grid"], rest].concat();
+        all.into_iter().map(str::to_owned).collect()
+    };
+    let fails = |rest: &[&str], code: &str, status: i32| {
+        let all = run(rest);
+        home.fails(&all.iter().map(String::as_str).collect::<Vec<_>>(), code, status)
+    };
+    fails(&["--input", "none.csv"], "E-USE-01", 2);
+    fails(&["--input", text(&data), "--verify", "quorum:9"], "E-POL-02", 3);
+    fails(&["--input", text(&data), "--protect", "encrypted"], "E-POL-04", 3);
+    std::fs::write(home.path("hurry.toml"), "version = 1\n[limits]\ndeadline_ms = 1\n").expect("written");
+    let hurried =
+        home.run(&["run", text(&model), "--input", text(&data), "--grid", "grid", "--policy", "hurry.toml"]);
+    assert_ne!(hurried.status, 0, "{}", hurried.stdout);
+    let two = home.path("two.sgm");
+    std::fs::write(&two, two_inputs().to_bytes()).expect("written");
+    home.fails(&["run", text(&two), "--input", text(&data), "--grid", "grid"], "E-DAT-06", 2);
+    home.json(&[
+        "plan",
+        text(&model),
+        "--policy",
+        text(&models().join("../examples/policy-open.toml")),
+        "--grid",
+        "grid",
+        "--records",
+        "10",
+    ]);
+
+    let json =
+        home.json(&["run", text(&model), "--input", text(&data), "--grid", "grid", "--receipt", "r.receipt"]);
+    assert_eq!(json["records"], 228);
+    home.json(&["verify", "r.receipt", "--roots", "grid/roots", "--opening", "r.opening"]);
+    let mut receipt = std::fs::read(home.path("r.receipt")).expect("written");
+    let middle = receipt.len() / 2;
+    receipt[middle] ^= 1;
+    std::fs::write(home.path("r.receipt"), receipt).expect("written");
+    assert_eq!(home.run(&["verify", "r.receipt", "--roots", "grid/roots"]).status, 4);
+}
+
+#[test]
+fn kept_jobs_that_were_altered_are_refused_with_their_codes() {
+    use sealgrid_seal::keyfile::Cost;
+    use sealgrid_seal::keystore::{KeyStore as _, PublicKey};
+    use sealgrid_seal::rest;
+    use sealgrid_seal::secret::SecretBytes;
+
+    let home = with_secret();
+    home.json(&[&["key", "new", "shelf", "--for", "storage"][..], &PASSPHRASE].concat());
+    let passphrase = SecretBytes::new(b"of a test".to_vec());
+    let store = sealgrid_node::keys::open_store(&home.path("home/keys"), passphrase, Cost::LEAST);
+    let infos = store.expect("opens").expect("there").list().expect("read");
+    let PublicKey::XWing(key) = &infos[0].public else { panic!("a storage key opens") };
+    let sealed = rest::seal(&mut rand::rng(), std::slice::from_ref(key), b"what was kept").expect("sealed");
+    let job = home.path("home/jobs/0011223344556677");
+    std::fs::create_dir_all(&job).expect("made");
+    let resume = [&["run", "--resume"][..], &PASSPHRASE].concat();
+    let check = |bytes: &[u8], code: &str, status| {
+        std::fs::write(job.join("command"), bytes).expect("written");
+        home.fails(&resume, code, status);
+    };
+    check(b"anything", "E-KEY-13", 7);
+    check(&sealed[..sealed.len() - 1], "E-KEY-16", 7);
+    let mut altered = sealed.clone();
+    altered[20] ^= 1;
+    assert_eq!(
+        rest::open(&altered, &sealgrid_seal::envelope::JobKeyPair::generate(&mut rand::rng()))
+            .expect_err("altered")
+            .code(),
+        "E-KEY-14"
+    );
+    check(&altered, "E-KEY-15", 7);
+    let mut chunk = sealed.clone();
+    *chunk.last_mut().expect("long") ^= 1;
+    check(&chunk, "E-KEY-17", 7);
+    check(&sealed, "E-AVL-29", 5);
+}
+
+#[test]
+fn the_machine_is_measured_and_the_shell_is_set_up() {
+    let home = Home::new();
+    assert!(home.json(&["doctor"]).is_object());
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = home.run(&["completions", shell]).stdout;
+        for word in ["publish", "audit", "resume"] {
+            assert!(script.contains(word), "{shell} completes {word}");
+        }
+    }
+    home.json(&["man", "pages"]);
+    for page in ["sealgrid.1", "sealgrid-run.1", "sealgrid-model-publish.1", "sealgrid-log-audit.1"] {
+        let page = std::fs::read_to_string(home.path("pages").join(page)).expect(page);
+        assert!(page.contains(".SH NAME") && page.contains(".SH SYNOPSIS"));
+    }
+}
+
+/// A model of two inputs: no table gives both.
+fn two_inputs() -> Model {
+    let input = ValueType { dtype: DType::I8, shape: Shape::new(&[2]).expect("small") };
+    let mut graph = Builder::new(vec![input.clone(), input.clone()]);
+    let (one, other) = (graph.input(0), graph.input(1));
+    let value = graph.push("both", Primitive::Concatenate { axis: 0 }, &[one, other]).expect("valid");
+    let output = graph.value_type(value).clone();
+    let card = |name: &str| InputCard {
+        name: name.into(),
+        value_type: input.clone(),
+        columns: Vec::new(),
+        offsets: vec![0.0],
+        scales: vec![1.0],
+    };
+    let output = OutputCard {
+        name: "y".into(),
+        value_type: output,
+        scales: vec![1.0],
+        labels: Vec::new(),
+        decision: Decision::Largest,
+    };
+    let card = ModelCard {
+        version: 1,
+        name: "two".into(),
+        release: "1".into(),
+        summary: String::new(),
+        inputs: vec![card("a"), card("b")],
+        outputs: vec![output],
+        accuracy: None,
+    };
+    Model::new(card, graph.finish(vec![value]).expect("valid"), &mut rand::rng()).expect("a valid model")
+}
