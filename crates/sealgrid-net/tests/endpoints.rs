@@ -422,6 +422,50 @@ async fn no_address_no_relay_and_no_free_port_have_their_codes() {
     assert_eq!(CallError::Closed.code(), "E-NET-12");
 }
 
+/// Whether a datagram to the group of mDNS (RFC 6762) comes back to this machine.
+fn multicast_works() -> std::io::Result<()> {
+    let group = std::net::Ipv4Addr::new(224, 0, 0, 251);
+    let listener = std::net::UdpSocket::bind("0.0.0.0:0")?;
+    listener.join_multicast_v4(&group, &std::net::Ipv4Addr::UNSPECIFIED)?;
+    listener.set_read_timeout(Some(Duration::from_secs(2)))?;
+    let sender = std::net::UdpSocket::bind("0.0.0.0:0")?;
+    sender.send_to(b"is anybody there", (group, listener.local_addr()?.port()))?;
+    let mut heard = [0; 16];
+    listener.recv(&mut heard).map(drop)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn peers_of_the_local_network_find_each_other_without_addresses() {
+    let config = |admission| EndpointConfig {
+        bind: vec!["0.0.0.0:0".parse().expect("an address")],
+        admission,
+        local_discovery: true,
+        ..EndpointConfig::default()
+    };
+    let (bob, alice) = (person(42), person(41));
+    let (server, _) = server(&bob, config(only(&[&alice]))).await;
+    // Without discovery an identity alone leads nowhere.
+    let lonely = Endpoint::bind(&person(43), EndpointConfig::default()).await.expect("binds");
+    assert_eq!(lonely.call(&server.identity(), &ECHO, vec![1]).await, Err(CallError::Unaddressed));
+
+    let caller = Endpoint::bind(&alice, config(Admission::new(Admit::Nobody))).await.expect("binds");
+    if let Err(error) = multicast_works() {
+        eprintln!("SKIPPED: that peers find each other; multicast does not work here: {error}");
+        // What discovery does then: it looks, and says that nobody answers, which is not the same as having no address.
+        let quick = Method { deadline: Duration::from_secs(60), ..ECHO };
+        let alone = caller.call(&person(44).public(), &quick, vec![1]).await;
+        assert_eq!(alone, Err(CallError::Unreachable));
+        return;
+    }
+    for _ in 0..60 {
+        if caller.call(&server.identity(), &ECHO, vec![7]).await == Ok(vec![7]) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
+    panic!("multicast works, but the peer was not found");
+}
+
 fn address(of: &Endpoint) -> iroh::EndpointAddr {
     let id = iroh::EndpointId::from_bytes(&of.identity().0).expect("a key");
     of.addresses().into_iter().fold(iroh::EndpointAddr::new(id), iroh::EndpointAddr::with_ip_addr)
