@@ -185,9 +185,14 @@ impl Jobs {
     }
 
     fn store(&self, core: &Core, ticket: Ticket, key: &[u8], value: Option<Vec<u8>>) {
+        let job = key.try_into().ok().map(|job| JobId(Digest(job)));
+        // Of a job that is over nothing is left to say. Lost, its answer is given once more: the same as before.
+        if !job.is_some_and(|job| core.machine.holds(&job)) {
+            self.means.state.write_lazily(Space::Jobs, key, value);
+            return;
+        }
         let started = SystemTime::now();
-        // A job that is over has no trace: that it is over is written, and nothing waits for it.
-        let trace = key.try_into().ok().and_then(|job| core.traces.get(&JobId(Digest(job)))).cloned();
+        let trace = job.and_then(|job| core.traces.get(&job)).cloned();
         let durable = self.means.state.write(Space::Jobs, key, value);
         let this = self.this.clone();
         self.runtime.spawn(async move {

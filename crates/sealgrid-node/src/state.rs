@@ -5,13 +5,16 @@
 //! 2. *Many small writes at once are cheap.* One sync of the disk carries everything that waits: the thread takes
 //!    what has queued while it was syncing and commits it together.
 //! 3. *Order.* Writes of one caller to one key are applied in the order in which they were asked for.
-//! 4. *Bounded.* At most [`QUEUE_MAX`] writes wait; more make the caller wait.
+//! 4. *What nobody waits for costs no sync of its own.* [`State::write_lazily`] rides along with the next write that
+//!    somebody waits for, or is committed after [`LAZY`].
+//! 5. *Bounded.* At most [`QUEUE_MAX`] writes wait; more make the caller wait.
 //!
 //! redb's file is copy-on-write with checksummed roots, so a kill at any instant leaves the last commit.
 
 use std::path::Path;
 use std::sync::{Arc, mpsc};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use redb::{Database, ReadableDatabase, TableDefinition};
 use tokio::sync::oneshot;
@@ -20,6 +23,8 @@ use tokio::sync::oneshot;
 pub const QUEUE_MAX: usize = 4096;
 /// Writes that one commit carries at most.
 const GROUP_MAX: usize = 1024;
+/// How long a lazy write waits for company.
+pub const LAZY: Duration = Duration::from_millis(50);
 /// Bytes that redb may cache.
 const CACHE_BYTES: usize = 64 << 20;
 
@@ -85,7 +90,8 @@ impl StateError {
 struct Write {
     key: Vec<u8>,
     value: Option<Vec<u8>>,
-    done: oneshot::Sender<Result<(), StateError>>,
+    /// `None` for a lazy write.
+    done: Option<oneshot::Sender<Result<(), StateError>>>,
 }
 
 /// A write on its way to the disk.
@@ -132,10 +138,16 @@ impl State {
     /// for a moment when [`QUEUE_MAX`] writes wait: the disk is then the bottleneck and nothing else helps.
     pub fn write(&self, space: Space, key: &[u8], value: Option<Vec<u8>>) -> Durable {
         let (done, written) = oneshot::channel();
-        let write = Write { key: space.key(key), value, done };
+        let write = Write { key: space.key(key), value, done: Some(done) };
         // A closed queue drops the write and with it `done`, which the receiver sees.
         let _ = self.writes.send(write);
         Durable(written)
+    }
+
+    /// Queues a write that nothing depends on; it is durable soon, in its place among the others. Lost when the process
+    /// dies before, or when the disk fails, which the next [`State::write`] says.
+    pub fn write_lazily(&self, space: Space, key: &[u8], value: Option<Vec<u8>>) {
+        let _ = self.writes.send(Write { key: space.key(key), value, done: None });
     }
 
     /// Makes `value` durable under `key`; `None` deletes.
@@ -178,6 +190,13 @@ impl State {
 fn write_groups(database: &Database, queue: &mpsc::Receiver<Write>) {
     while let Ok(first) = queue.recv() {
         let mut group = vec![first];
+        let until = Instant::now() + LAZY;
+        while group.iter().all(|write| write.done.is_none())
+            && group.len() < GROUP_MAX
+            && let Ok(next) = queue.recv_timeout(until.saturating_duration_since(Instant::now()))
+        {
+            group.push(next);
+        }
         while group.len() < GROUP_MAX
             && let Ok(next) = queue.try_recv()
         {
@@ -185,9 +204,9 @@ fn write_groups(database: &Database, queue: &mpsc::Receiver<Write>) {
         }
         let outcome = commit(database, group.iter().map(|write| (&write.key, write.value.as_deref())));
         let failed = outcome.is_err();
-        for write in group {
+        for done in group.into_iter().filter_map(|write| write.done) {
             // Nobody waits any more when the caller was dropped; the value is durable all the same.
-            let _ = write.done.send(outcome.clone());
+            let _ = done.send(outcome.clone());
         }
         if failed {
             // What the disk holds is unknown now: a restart reads it.
@@ -254,6 +273,28 @@ mod tests {
         }
         assert_eq!(state.all(Space::Jobs).expect("read").len(), 501);
         assert_eq!(state.get(Space::Jobs, b"last").expect("read"), Some(vec![9]));
+    }
+
+    #[tokio::test]
+    async fn a_lazy_write_keeps_its_place_and_becomes_durable_alone_or_in_company() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("state.redb");
+        {
+            let state = State::open(&path).expect("opens");
+            state.write_lazily(Space::Jobs, b"a", Some(b"1".to_vec()));
+            state.put(Space::Jobs, b"b", Some(b"2".to_vec())).await.expect("written");
+            // Written before, so durable with it.
+            assert_eq!(state.get(Space::Jobs, b"a").expect("read"), Some(b"1".to_vec()));
+            state.write_lazily(Space::Jobs, b"b", None);
+            state.put(Space::Jobs, b"b", Some(b"3".to_vec())).await.expect("written");
+            state.write_lazily(Space::Jobs, b"c", Some(b"4".to_vec()));
+            while state.get(Space::Jobs, b"c").expect("read").is_none() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        }
+        let state = reopen(&path);
+        assert_eq!(state.get(Space::Jobs, b"b").expect("read"), Some(b"3".to_vec()));
+        assert_eq!(state.all(Space::Jobs).expect("read").len(), 3);
     }
 
     const CHILD_PATH: &str = "SEALGRID_TEST_STATE";

@@ -269,6 +269,12 @@ impl NodeMachine {
         self.jobs.len()
     }
 
+    /// Whether `job` is not over. What is stored of one that is over, nothing depends on.
+    #[must_use]
+    pub fn holds(&self, job: &JobId) -> bool {
+        self.jobs.contains_key(job)
+    }
+
     fn restore(&mut self, key: &[u8], value: &[u8]) -> Option<()> {
         let job = JobId(Digest(key.try_into().ok()?));
         match canonical::decode(value, Exchange::Assign.bytes_max()).ok()? {
