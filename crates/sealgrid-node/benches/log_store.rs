@@ -1,29 +1,58 @@
 //! Durable appends (docs/reference/benchmarks/log.md): batches of 160-byte leaves, each on disk with a published
-//! checkpoint when the call returns. Lower bound: one fsync of the same bytes.
+//! checkpoint when the call returns. Lower bound: writing and syncing the same bytes to one file.
 
-use std::io::Write as _;
+#![expect(clippy::print_stdout, reason = "a measuring program prints its measurements")]
 
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use std::path::Path;
+use std::time::Instant;
+
 use sealgrid_node::log_store::LogStore;
+use sealgrid_node::measure::{self, Spread};
 use sealgrid_seal::identity::SigningIdentity;
 use sealgrid_seal::secret::Secret;
 
-fn appends(c: &mut Criterion) {
-    for count in [1, 256, 4096, 8192] {
-        let leaves = vec![[7; 160]; count];
-        let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
-        let signer = SigningIdentity::from_seed(&Secret::new([1; 32]));
-        let mut store = LogStore::open(dir.path(), "example.com/log", signer).expect("opens");
-        let mut group = c.benchmark_group(format!("append batch of {count}"));
-        group.sample_size(20).throughput(Throughput::Elements(count as u64));
-        group.bench_function("durable", |b| b.iter(|| store.append(&leaves).expect("room")));
-        let mut file = std::fs::File::create(dir.path().join("plain")).expect("a file");
-        group.bench_function("lower bound: write and one fsync", |b| {
-            b.iter(|| file.write_all(leaves.as_flattened()).and_then(|()| file.sync_data()).expect("room"));
-        });
-        group.finish();
-    }
+const LEAF_BYTES: usize = 160;
+/// Leaves for which a log is filled without a pause, its journal's files settled and taking turns.
+const SUSTAINED: usize = 1 << 20;
+
+fn open(dir: &Path) -> LogStore {
+    let signer = SigningIdentity::from_seed(&Secret::new([1; 32]));
+    LogStore::open(dir, "example.com/log", signer).expect("opens")
 }
 
-criterion_group!(benches, appends);
-criterion_main!(benches);
+fn line(what: &str, count: usize, spread: Spread) {
+    let rate = |time: std::time::Duration| count as f64 / time.as_secs_f64();
+    println!(
+        "  {what:<28} least {:>9.2?}  median {:>9.2?} = {:>9.0}/s  worst {:>9.2?} = {:>9.0}/s",
+        spread.least,
+        spread.median,
+        rate(spread.median),
+        spread.worst,
+        rate(spread.worst)
+    );
+}
+
+fn main() {
+    for round in 1..=3 {
+        println!("round {round}");
+        for count in [1, 256, 4096, 8192] {
+            let leaves = vec![[7u8; LEAF_BYTES]; count];
+            let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
+            let mut store = open(dir.path());
+            let ours = measure::repeat(30, || store.append(&leaves).map(drop)).expect("room");
+            let bound = measure::durable_write(dir.path(), count * LEAF_BYTES, 30).expect("room");
+            println!(" batch of {count}");
+            line("append", count, ours);
+            line("lower bound: one fsync", count, bound);
+        }
+        let (count, dir) = (8192, tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder"));
+        let (leaves, mut store) = (vec![[7u8; LEAF_BYTES]; count], open(dir.path()));
+        let started = Instant::now();
+        for _ in 0..SUSTAINED / count {
+            store.append(&leaves).expect("room");
+        }
+        store.settle().expect("room");
+        let rate = SUSTAINED as f64 / started.elapsed().as_secs_f64();
+        println!(" {SUSTAINED} leaves without a pause, all tiles synced at the end: {rate:.0}/s");
+    }
+}

@@ -79,7 +79,15 @@ struct Known {
     descriptions: BTreeMap<PublicIdentity, Description>,
     models: HashMap<ModelCommitment, Arc<PublicModel>>,
     log_node: Option<PublicIdentity>,
-    head: Option<(Note, Instant)>,
+    head: Option<Head>,
+}
+
+/// A checkpoint of the log that was verified.
+struct Head {
+    note: Note,
+    at: Instant,
+    /// Witnesses whose lines were found good.
+    witnesses: usize,
 }
 
 /// A job to run.
@@ -440,20 +448,22 @@ impl GridClient {
     /// # Errors
     /// [`ClientError`].
     pub async fn head(&self, witnesses_min: u8) -> Result<Note, ClientError> {
-        let roots = self.grid.log_roots(witnesses_min)?;
-        let fresh = self.known.lock().await.head.clone().filter(|(_, at)| at.elapsed() < HEAD_FRESH);
-        if let Some((note, _)) = fresh
-            && roots.verify(&note).is_ok()
+        if let Some(head) = &self.known.lock().await.head
+            && head.at.elapsed() < HEAD_FRESH
+            && head.witnesses >= usize::from(witnesses_min)
         {
-            return Ok(note);
+            return Ok(head.note.clone());
         }
+        let roots = self.grid.log_roots(witnesses_min)?;
         let mut tries = 1;
         loop {
             let body = self.ask_log(&api::LOG_HEAD, Vec::new(), "the log's head").await?;
             let note = Note::parse(&body)?;
             match roots.verify(&note) {
-                Ok(_) => {
-                    self.known.lock().await.head = Some((note.clone(), Instant::now()));
+                Ok(trusted) => {
+                    let witnesses = trusted.cosigned.len();
+                    let head = Head { note: note.clone(), at: Instant::now(), witnesses };
+                    self.known.lock().await.head = Some(head);
                     return Ok(note);
                 }
                 // The witnesses of a grid that has just started are still being found.

@@ -45,6 +45,8 @@ pub mod pool;
 
 pub mod traces;
 
+pub mod measure;
+
 pub mod state;
 
 pub mod folder;

@@ -1,5 +1,7 @@
 //! `sealgrid bench`: what sealing and the shipped models cost on this machine, each beside its lower bound.
 
+mod node;
+
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
@@ -16,7 +18,7 @@ use crate::failure::Failure;
 use crate::output::{Output, Report, duration, table};
 use crate::{engines, shipped};
 
-/// Measure this machine: sealing, signing, the shipped models; or let a grid endure kills (`soak`).
+/// Measure this machine: sealing, signing, the shipped models, a grid, a log; or let a grid endure kills (`soak`).
 #[derive(Debug, clap::Args)]
 pub struct Bench {
     /// What to measure.
@@ -29,12 +31,16 @@ pub struct Bench {
 /// What can be measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Name {
-    /// Seals and models.
+    /// Everything but the soak.
     All,
     /// Envelopes, bulk encryption, signatures.
     Seal,
     /// The shipped models, one record and thirty-two at a time.
     Models,
+    /// Sealed jobs on a local grid, beside the same work in the clear.
+    Node,
+    /// Durable appends to a transparency log.
+    Log,
     /// A grid under load whose nodes are killed at random: nothing may be lost, wrong or growing.
     Soak,
 }
@@ -56,11 +62,20 @@ impl Bench {
             return self.soak.run(output);
         }
         let mut lines = Vec::new();
-        if self.name != Name::Models {
+        let wanted = |name| self.name == Name::All || self.name == name;
+        if wanted(Name::Seal) {
             output.say("measuring seals");
             seals(&mut lines)?;
         }
-        if self.name != Name::Seal {
+        if wanted(Name::Node) {
+            output.say("measuring sealed jobs on a grid of three processes");
+            node::jobs(&mut lines)?;
+        }
+        if wanted(Name::Log) {
+            output.say("measuring durable appends");
+            node::log(&mut lines)?;
+        }
+        if wanted(Name::Models) {
             for model in shipped::MODELS {
                 output.say(format!("measuring {}", model.name));
                 self::model(model, &mut lines)?;
