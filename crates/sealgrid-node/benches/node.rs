@@ -56,7 +56,7 @@ fn main() {
         let jobs = 100 * in_flight;
         let before = measure::processor_time();
         let run = runtime.block_on(measure::many_at_once(&client, || job(1), in_flight, jobs));
-        let processor = (measure::processor_time() - before).as_secs_f64() / jobs as f64;
+        let processor = measure::processor_time().saturating_sub(before).as_secs_f64() / jobs as f64;
         let (took, each) = run.expect("accepted");
         println!(
             "{in_flight} in flight: {:.0} sealed requests a second; {:.0} µs of processor a request, client and node",
