@@ -478,17 +478,21 @@ fn revive(processes: &mut Processes, tally: &Mutex<Tally>) {
 /// Every head that was ever seen is a prefix of the last one.
 fn check_log(asking: &Asking, heads: &mut Vec<Note>, tally: &Mutex<Tally>) -> Result<LogFacts, String> {
     let coded = |error: &dyn std::fmt::Display, code: &str| format!("{code} {error}");
-    let mut last = Err("the log's node does not answer".to_owned());
+    let read = |note: &Note| Checkpoint::from_text(note.text()).map_err(|error| coded(&error, error.code()));
+    let receipts: u64 = lock(tally).receipts.values().sum();
+    // A client uses a head for some seconds: the one that holds every receipt's leaf comes within these tries, or never.
+    let mut end = Err("the log's node does not answer".to_owned());
     for _ in 0..TRIES_MAX {
-        last = asking.log_head(2).map_err(|error| coded(&error, error.code()));
-        if last.is_ok() {
+        end = asking.log_head(2).map_err(|error| coded(&error, error.code())).and_then(|note| read(&note));
+        if end.as_ref().is_ok_and(|end| end.size >= receipts) {
             break;
         }
         std::thread::sleep(AGAIN_AFTER);
     }
-    let last = last?;
-    let read = |note: &Note| Checkpoint::from_text(note.text()).map_err(|error| coded(&error, error.code()));
-    let end = read(&last)?;
+    let end = end?;
+    if end.size < receipts {
+        return Err(format!("{receipts} receipts, but only {} leaves", end.size));
+    }
     let tiles = crate::log_tiles::GridTiles::new(asking);
     heads.dedup_by(|a, b| a.text() == b.text());
     let mut first = end.size;
@@ -501,10 +505,6 @@ fn check_log(asking: &Asking, heads: &mut Vec<Note>, tally: &Mutex<Tally>) -> Re
         let proof = tiles.consistency(seen.size, end.size).map_err(|error| coded(&error, error.code()))?;
         tree::verify_consistency(seen.size, &seen.root, end.size, &end.root, &proof)
             .map_err(|error| coded(&error, error.code()))?;
-    }
-    let receipts: u64 = lock(tally).receipts.values().sum();
-    if end.size < receipts {
-        return Err(format!("{receipts} receipts, but only {} leaves", end.size));
     }
     Ok(LogFacts { first, last: end.size, checkpoints: heads.len() })
 }
