@@ -9,7 +9,7 @@ use std::path::Path;
 use crate::failure::{Failure, unreadable, unwritable};
 
 /// Largest data file that is read: 1 GiB.
-const BYTES_MAX: u64 = 1 << 30;
+pub const BYTES_MAX: u64 = 1 << 30;
 /// Most columns of a record.
 const COLUMNS_MAX: usize = 1 << 16;
 
@@ -204,10 +204,15 @@ fn read_bounded(path: &Path) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
     file.take(BYTES_MAX + 1).read_to_end(&mut bytes).map_err(|error| unreadable(path, &error))?;
     if bytes.len() as u64 > BYTES_MAX {
-        return Err(Failure::new("E-RES-01", format!("{} is larger than 1 GiB", path.display()))
-            .hint("split the file and run the parts one after the other"));
+        return Err(too_large(path));
     }
     Ok(bytes)
+}
+
+/// A data file longer than [`BYTES_MAX`].
+pub fn too_large(path: &Path) -> Failure {
+    Failure::new("E-RES-01", format!("{} is larger than 1 GiB", path.display()))
+        .hint("split the file and run the parts one after the other")
 }
 
 fn from_csv(bytes: &[u8], id_column: Option<&str>) -> Result<Records, Failure> {
@@ -381,7 +386,7 @@ fn json_text(value: &serde_json::Value) -> String {
 
 impl Failure {
     /// Names the file a data error was found in.
-    fn context(mut self, path: &Path) -> Self {
+    pub fn context(mut self, path: &Path) -> Self {
         self.what = format!("{}: {}", path.display(), self.what);
         self
     }

@@ -14,6 +14,7 @@ use sealgrid_seal::rest::{Reader, RestError, Writer, rewrap};
 use sealgrid_seal::secret::SecretBytes;
 
 use super::key;
+use crate::data::{BYTES_MAX, Records, too_large};
 use crate::failure::{Failure, unreadable, unwritable};
 use crate::home::Home;
 use crate::output::{Output, Report};
@@ -204,6 +205,27 @@ fn open(file: &Path, own: &[JobKeyPair], out: &Path, output: Output) -> Result<R
     Ok(Report::new(text, serde_json::json!({ "file": out.display().to_string(), "bytes": length })))
 }
 
+/// Reads the records of a data file, also of one that `sealgrid data seal` made of it (`x.csv.sealed`): that is opened in
+/// memory with the storage keys of `home`, and nothing of it is written.
+pub fn records(
+    path: &Path,
+    id_column: Option<&str>,
+    home: &Home,
+    passphrase_file: Option<&Path>,
+) -> Result<Records, Failure> {
+    if path.extension().is_none_or(|extension| extension != "sealed") {
+        return Records::read(path, id_column);
+    }
+    let mut reader = reader(path, &key::storage(home, None, passphrase_file)?)?;
+    if reader.length() > BYTES_MAX {
+        return Err(too_large(path));
+    }
+    let content = reader.read_all().map_err(|error| rest(path, &error))?;
+    let inner = path.with_extension("");
+    let format = inner.extension().and_then(std::ffi::OsStr::to_str).unwrap_or_default();
+    Records::parse(content.expose(), format, id_column).map_err(|failure| failure.context(path))
+}
+
 /// The sealed file, opened with the first of the keys that it is sealed to.
 fn reader(file: &Path, own: &[JobKeyPair]) -> Result<Reader<BufReader<File>>, Failure> {
     for key in own {
@@ -308,6 +330,33 @@ mod tests {
         );
         open(&at("records.sealed"), &[pair(3)], &at("again.csv"), QUIET).expect("the new recipient");
         assert!(!at("no").exists());
+    }
+
+    #[test]
+    fn sealed_records_are_read_without_a_plain_file() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let home = Home::new(Some(dir.path().join("home")));
+        let passphrase = dir.path().join("passphrase");
+        std::fs::write(&passphrase, "of a test\n").expect("written");
+        let store = key::open(&home.keys(), SecretBytes::new(b"of a test".to_vec())).expect("made");
+        let info = store.create(&mut crate::entropy(), 1, Purpose::Storage, "shelf").expect("made");
+        let PublicKey::XWing(public) = info.public else { panic!("a storage key opens") };
+        let file = dir.path().join("records.csv.sealed");
+        let seal = |content: &str| {
+            let sealed = sealgrid_seal::rest::seal(
+                &mut crate::entropy(),
+                std::slice::from_ref(&public),
+                content.as_bytes(),
+            );
+            std::fs::write(&file, sealed.expect("a good key")).expect("written");
+            records(&file, Some("id"), &home, Some(&passphrase))
+        };
+        let read = seal("id,radius\na,17.5\nb,12\n").expect("records");
+        assert_eq!((read.rows.len(), read.ids), (2, Some(vec!["a".to_owned(), "b".to_owned()])));
+        assert_eq!(code(seal("id,radius\na,wide\n")).as_deref(), Some("E-DAT-02"));
+        let other = dir.path().join("records.sealed");
+        std::fs::rename(&file, &other).expect("renamed");
+        assert_eq!(code(records(&other, None, &home, Some(&passphrase))).as_deref(), Some("E-DAT-01"));
     }
 
     #[test]

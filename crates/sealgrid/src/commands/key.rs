@@ -237,7 +237,7 @@ pub fn storage(
     let infos: Vec<KeyInfo> = infos.into_iter().filter(|info| info.purpose == Purpose::Storage).collect();
     if infos.is_empty() {
         return Err(Failure::new("E-KEY-98", "there is no such storage key in this home")
-            .why("a job is kept sealed to a key that opens data at rest")
+            .why("what is kept or read here is sealed to a key that opens data at rest")
             .hint("sealgrid key new NAME --for storage"));
     }
     let seed = |info: &KeyInfo| store.danger_seed(&info.id).map(JobKeyPair::from_seed);

@@ -10,6 +10,7 @@ use sealgrid_seal::identity::SigningIdentity;
 use sealgrid_seal::secret::{Secret, SecretBytes};
 
 use crate::asking::{self, Asking, Found};
+use crate::commands::data;
 use crate::data::{Cell, Records, Results};
 use crate::failure::Failure;
 use crate::home::Home;
@@ -89,7 +90,7 @@ impl Run {
             unreachable!("clap demands both without --resume")
         };
         let policy = asking::policy(self.policy.as_deref(), self.protect.as_deref(), self.verify.as_deref())?;
-        let records = Records::read(input, self.id_col.as_deref())?;
+        let records = data::records(input, self.id_col.as_deref(), home, self.passphrase_file.as_deref())?;
         let grid = local_grid::existing(self.grid.clone(), home)?;
         let trust = asking::trust_roots(self.roots.as_deref(), &grid, home)?;
         let kept_jobs = match &self.keep {

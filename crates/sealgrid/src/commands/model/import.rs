@@ -8,6 +8,7 @@ use sealgrid_graph::onnx::{self, Imported};
 use sealgrid_graph::quantise::{self, Names};
 
 use super::describe;
+use crate::commands::data;
 use crate::data::Records;
 use crate::engines;
 use crate::failure::{Failure, unreadable, unwritable};
@@ -65,8 +66,8 @@ impl Import {
     /// Imports, measures, writes.
     pub fn run(self, home: &Home, output: Output) -> Result<Report, Failure> {
         let onnx = std::fs::read(&self.file).map_err(|error| unreadable(&self.file, &error))?;
-        let calibration = Records::read(&self.calibrate, None)?;
-        let test = self.test.as_deref().map(|path| Records::read(path, None)).transpose()?;
+        let calibration = data::records(&self.calibrate, None, home, None)?;
+        let test = self.test.as_deref().map(|path| data::records(path, None, home, None)).transpose()?;
         let stem = self.file.file_stem().and_then(|stem| stem.to_str()).unwrap_or("model");
         let name = self.name.as_deref().unwrap_or(stem);
         let data_name = |path: &Path| {
