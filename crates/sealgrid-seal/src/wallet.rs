@@ -739,7 +739,7 @@ mod tests {
     fn a_request_is_read_back_only_as_it_was_written() {
         let (_, _, binding) = binding();
         let text = binding.to_typed_data_json();
-        assert_eq!(Binding::from_typed_data_json(&format!("{text}\n")), Some(binding.clone()));
+        assert_eq!(Binding::from_typed_data_json(&format!("{text}\n")), Some(binding));
         // What a wallet would show must be what is bound: another type, another domain, a second message.
         for (from, to) in [
             ("\"bytes32\"", "\"bytes16\""),
