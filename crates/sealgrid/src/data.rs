@@ -302,14 +302,19 @@ fn number(field: &str, row: usize, column: &str) -> Result<f64, Failure> {
 
 fn from_npy(bytes: &[u8]) -> Result<Records, Failure> {
     let malformed = |why: String| Failure::new("E-DAT-05", "not a NumPy file this program reads").why(why);
+    // The reader makes room for the header before it reads it.
+    if npy_header_end(bytes).is_none_or(|end| end > bytes.len() as u64) {
+        return Err(malformed("the file is shorter than its header".to_owned()));
+    }
     let file = npyz::NpyFile::new(bytes).map_err(|error| malformed(error.to_string()))?;
     let shape: Vec<u64> = file.shape().to_vec();
     if file.order() != npyz::Order::C || shape.is_empty() {
         return Err(malformed("the array must be in C order with records on the first axis".to_owned()));
     }
-    let count = shape.iter().try_fold(1u64, |product, &axis| product.checked_mul(axis));
+    let each = file.dtype().num_bytes().map_or(1, |each| each.max(1) as u64);
+    let length = shape.iter().try_fold(each, |product, &axis| product.checked_mul(axis));
     // a header that claims more elements than the file has bytes is a lie
-    if count.is_none_or(|count| count > bytes.len() as u64) {
+    if length.is_none_or(|length| length > bytes.len() as u64) {
         return Err(malformed("the header claims more elements than the file holds".to_owned()));
     }
     let flat = npy_numbers(file).map_err(malformed)?;
@@ -325,6 +330,15 @@ fn from_npy(bytes: &[u8]) -> Result<Records, Failure> {
     }
     let rows = if width == 0 { Vec::new() } else { flat.chunks(width).map(<[f64]>::to_vec).collect() };
     Ok(Records { columns: None, rows, ids: None })
+}
+
+/// Where the header ends: behind magic, version, its length (2 bytes in version 1, 4 bytes from 2 on) and itself.
+fn npy_header_end(bytes: &[u8]) -> Option<u64> {
+    match bytes.strip_prefix(b"\x93NUMPY")? {
+        [1, _, a, b, ..] => Some(10 + u64::from(u16::from_le_bytes([*a, *b]))),
+        [_, _, a, b, c, d, ..] => Some(12 + u64::from(u32::from_le_bytes([*a, *b, *c, *d]))),
+        _ => None,
+    }
 }
 
 fn npy_numbers(file: npyz::NpyFile<&[u8]>) -> Result<Vec<f64>, String> {
@@ -418,6 +432,11 @@ mod tests {
         assert_eq!(json.code, "E-DAT-05");
         let npy = from_npy(b"\x93NUMPY").expect_err("truncated");
         assert_eq!(npy.code, "E-DAT-05");
+        // Headers that claim more than there is, in all three versions, are refused before room is made for them.
+        for claim in [&b"\x01\x00\xff\xff"[..], b"\x02\x00\xff\xff\xff\xff", b"\x03\x00\x00\x00\x00\xff"] {
+            let npy = from_npy(&[b"\x93NUMPY", claim, b"{"].concat()).expect_err("short");
+            assert_eq!(npy.why.as_deref(), Some("the file is shorter than its header"));
+        }
     }
 
     #[test]
