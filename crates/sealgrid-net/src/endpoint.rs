@@ -23,6 +23,9 @@ pub const ALPN: &[u8] = b"sealgrid/1";
 /// The name under which endpoints announce themselves on the local network.
 const MDNS_SERVICE: &str = "sealgrid1";
 
+/// How long peers have to learn that an endpoint closes.
+const CLOSE_WITHIN: Duration = Duration::from_secs(1);
+
 /// Codes of QUIC's application close.
 pub(crate) mod close {
     use iroh::endpoint::VarInt;
@@ -248,9 +251,10 @@ impl Endpoint {
         self.inner.serving.load(Ordering::SeqCst)
     }
 
-    /// Tells every peer and closes the sockets. Calls under way fail.
+    /// Tells every peer and closes the sockets, within a second: a peer that is gone must not hold up the end of a node.
+    /// Calls under way fail.
     pub async fn close(&self) {
-        self.inner.quic.close().await;
+        let _peer_that_is_gone = tokio::time::timeout(CLOSE_WITHIN, self.inner.quic.close()).await;
     }
 }
 
