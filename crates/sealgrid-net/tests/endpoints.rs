@@ -348,7 +348,8 @@ fn a_peer_that_vanishes_without_a_word_is_noticed_at_the_deadline() {
     let quick = Method { deadline: Duration::from_millis(400), ..ECHO };
     let call = |method: &Method| here.block_on(caller.call(&bob.public(), method, vec![1]));
     assert_eq!(call(&ECHO), Ok(vec![1]));
-    there.shutdown_background();
+    // Waits until its threads have stopped: one that still runs would answer.
+    there.shutdown_timeout(Duration::from_secs(60));
     // What the peer sent before it died (a late acknowledgement) may still be read after the first call begins, so
     // the first deadline or the second notices it; one that never does is the failure.
     let noticed = (0..5).any(|_| {
