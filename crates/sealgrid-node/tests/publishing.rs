@@ -4,7 +4,7 @@ mod common;
 
 use common::*;
 use sealgrid_graph::integer::{Builder, Primitive, Requantise, ValueType};
-use sealgrid_graph::model::{Decision, InputCard, Model, ModelCard, OutputCard};
+use sealgrid_graph::model::Model;
 use sealgrid_graph::tensor::{DType, Data, Shape, Tensor};
 use sealgrid_node::api::{self, Part};
 use sealgrid_node::client::{ClientError, GridClient};
@@ -32,27 +32,7 @@ fn model_of(kib: usize, seed: u8) -> Model {
     let linear = Primitive::Linear { weight, bias, requantise };
     let value = graph.push("scores", linear, &[value]).expect("valid");
     let output = graph.value_type(value).clone();
-    let card = ModelCard {
-        version: 1,
-        name: format!("published-{seed}"),
-        release: "1".into(),
-        summary: String::new(),
-        inputs: vec![InputCard {
-            name: "x".into(),
-            value_type: input,
-            columns: Vec::new(),
-            offsets: vec![0.0],
-            scales: vec![1.0],
-        }],
-        outputs: vec![OutputCard {
-            name: "y".into(),
-            value_type: output,
-            scales: vec![1.0],
-            labels: Vec::new(),
-            decision: Decision::Largest,
-        }],
-        accuracy: None,
-    };
+    let card = card(&format!("published-{seed}"), input, output);
     Model::new(card, graph.finish(vec![value]).expect("valid"), &mut rand::rng()).expect("a valid model")
 }
 

@@ -50,9 +50,15 @@ pub fn small_model() -> Model {
     }
     let output = graph.value_type(value).clone();
     let graph = graph.finish(vec![value]).expect("valid");
-    let card = ModelCard {
+    let card = card("small", input, output);
+    Model::new(card, graph, &mut rand::rng()).expect("a valid model")
+}
+
+/// The card of a model with one input and one output, taken as they are.
+pub fn card(name: &str, input: ValueType, output: ValueType) -> ModelCard {
+    ModelCard {
         version: 1,
-        name: "small".into(),
+        name: name.into(),
         release: "1".into(),
         summary: String::new(),
         inputs: vec![InputCard {

@@ -95,7 +95,7 @@ impl DataCommand {
             .then(|| key::open(&folder, passphrase::obtain(self.passphrase_file.as_deref(), false)?))
             .transpose()?;
         let store = store.as_ref().map(|store| store as &dyn KeyStore);
-        let own = if opens { own_keys(store)? } else { Vec::new() };
+        let own = store.filter(|_| opens).map_or(Ok(Vec::new()), key::own_storage)?;
         match self.action {
             DataAction::Seal { file, to, out } => {
                 let out = out.unwrap_or_else(|| beside(&file, ".sealed"));
@@ -139,18 +139,6 @@ fn read_public(path: &Path) -> Result<JobPublicKey, Failure> {
             .why(error)
             .hint("sealgrid key show NAME --json, member `public`")
     })
-}
-
-/// The secret halves of the storage keys of a store, rotated ones included.
-fn own_keys(store: Option<&dyn KeyStore>) -> Result<Vec<JobKeyPair>, Failure> {
-    let Some(store) = store else { return Ok(Vec::new()) };
-    let infos = store.list().map_err(|error| key::failed(&error))?;
-    let storage = infos.iter().filter(|info| info.purpose == Purpose::Storage);
-    storage
-        .map(|info| {
-            store.danger_seed(&info.id).map(JobKeyPair::from_seed).map_err(|error| key::failed(&error))
-        })
-        .collect()
 }
 
 fn seal(file: &Path, to: &[JobPublicKey], out: &Path, output: Output) -> Result<Report, Failure> {

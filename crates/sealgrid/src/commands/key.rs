@@ -200,13 +200,18 @@ pub(super) fn open(folder: &Path, passphrase: SecretBytes) -> Result<RingStore, 
     }
 }
 
-/// The seed of a signing key in the home's store, for a command that signs with it.
-pub fn signing(home: &Home, name: &str, passphrase_file: Option<&Path>) -> Result<SigningIdentity, Failure> {
+/// Opens the home's store, which must be there.
+fn existing(home: &Home, passphrase_file: Option<&Path>) -> Result<RingStore, Failure> {
     let folder = home.keys();
     if !has_store(&folder) {
         return Err(no_keys(&folder));
     }
-    let store = open(&folder, passphrase::obtain(passphrase_file, false)?)?;
+    open(&folder, passphrase::obtain(passphrase_file, false)?)
+}
+
+/// The seed of a signing key in the home's store, for a command that signs with it.
+pub fn signing(home: &Home, name: &str, passphrase_file: Option<&Path>) -> Result<SigningIdentity, Failure> {
+    let store = existing(home, passphrase_file)?;
     let info = find(&store, name)?;
     if info.purpose != Purpose::Owner {
         return Err(Failure::new(
@@ -225,23 +230,30 @@ pub fn storage(
     name: Option<&str>,
     passphrase_file: Option<&Path>,
 ) -> Result<Vec<JobKeyPair>, Failure> {
-    let folder = home.keys();
-    if !has_store(&folder) {
-        return Err(no_keys(&folder));
-    }
-    let store = open(&folder, passphrase::obtain(passphrase_file, false)?)?;
+    let store = existing(home, passphrase_file)?;
     let infos = match name {
         Some(name) => vec![find(&store, name)?],
         None => store.list().map_err(|error| failed(&error))?,
     };
-    let infos: Vec<KeyInfo> = infos.into_iter().filter(|info| info.purpose == Purpose::Storage).collect();
-    if infos.is_empty() {
+    let keys = storage_of(&store, &infos)?;
+    if keys.is_empty() {
         return Err(Failure::new("E-KEY-98", "there is no such storage key in this home")
             .why("what is kept or read here is sealed to a key that opens data at rest")
             .hint("sealgrid key new NAME --for storage"));
     }
+    Ok(keys)
+}
+
+/// The secret halves of those of `infos` that open data at rest.
+fn storage_of(store: &dyn KeyStore, infos: &[KeyInfo]) -> Result<Vec<JobKeyPair>, Failure> {
+    let storage = infos.iter().filter(|info| info.purpose == Purpose::Storage);
     let seed = |info: &KeyInfo| store.danger_seed(&info.id).map(JobKeyPair::from_seed);
-    infos.iter().map(seed).collect::<Result<_, _>>().map_err(|error| failed(&error))
+    storage.map(seed).collect::<Result<_, _>>().map_err(|error| failed(&error))
+}
+
+/// Every secret half in `store` that opens data at rest, rotated keys included.
+pub(super) fn own_storage(store: &dyn KeyStore) -> Result<Vec<JobKeyPair>, Failure> {
+    storage_of(store, &store.list().map_err(|error| failed(&error))?)
 }
 
 fn no_keys(folder: &Path) -> Failure {
