@@ -6,6 +6,8 @@
 //! the sum of their positive parts. Intervals know nothing of relations between values (that `x − max(x)` is never
 //! positive); importers put such knowledge into the bounds of a [`Requantise`].
 
+use std::convert::Infallible;
+
 use crate::integer::{
     Graph, Interpreter, Operation, ParameterId, Primitive, Requantise, ValueId, ValueType, Window,
 };
@@ -30,47 +32,45 @@ pub struct OperationRange {
     pub output: Interval,
 }
 
-/// A graph that cannot be admitted.
+/// A graph that cannot be admitted: every accumulator that could leave int32, in the order of the operations.
 #[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
-pub enum RangeError {
-    /// An accumulator could leave int32.
-    #[error(
-        "operation {index} ({name}): a sum may reach {} where int32 ends at {}",
-        furthest(*reach),
-        i32::MAX
-    )]
-    Overflow {
-        /// Position of the operation.
-        index: usize,
-        /// Name of the operation.
-        name: String,
-        /// What its sums may reach.
-        reach: Interval,
-    },
+#[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+pub struct RangeError(pub Vec<Overflow>);
+
+/// One accumulator that could leave int32.
+#[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
+#[error("operation {index} ({name}): a sum may reach {} where int32 ends at {}", furthest(*.reach), i32::MAX)]
+pub struct Overflow {
+    /// Position of the operation.
+    pub index: usize,
+    /// Name of the operation.
+    pub name: String,
+    /// What its sums may reach.
+    pub reach: Interval,
 }
 
 impl RangeError {
     /// The code under which docs/reference/errors/graph.md explains this error.
     #[must_use]
     pub fn code(&self) -> &'static str {
-        match self {
-            Self::Overflow { .. } => "E-IMP-55",
-        }
+        "E-IMP-55"
     }
 }
 
-/// The ranges of every operation of a graph, or the first that could overflow.
+/// The ranges of every operation of a graph, or all that could overflow.
 ///
 /// # Errors
-/// [`RangeError`] naming the operation.
+/// [`RangeError`] naming the operations.
 pub fn analyse(graph: &Graph) -> Result<Vec<OperationRange>, RangeError> {
-    let mut analysis = Analysis { ranges: Vec::with_capacity(graph.operations().len()) };
-    graph.interpret(&mut analysis)?;
-    Ok(analysis.ranges)
+    let mut analysis =
+        Analysis { ranges: Vec::with_capacity(graph.operations().len()), overflows: Vec::new() };
+    let Ok(_) = graph.interpret(&mut analysis);
+    if analysis.overflows.is_empty() { Ok(analysis.ranges) } else { Err(RangeError(analysis.overflows)) }
 }
 
 struct Analysis {
     ranges: Vec<OperationRange>,
+    overflows: Vec<Overflow>,
 }
 
 /// What is known of a value.
@@ -82,9 +82,9 @@ struct Known {
 
 impl Interpreter for Analysis {
     type Value = Known;
-    type Error = RangeError;
+    type Error = Infallible;
 
-    fn input(&mut self, _: usize, value_type: &ValueType) -> Result<Known, RangeError> {
+    fn input(&mut self, _: usize, value_type: &ValueType) -> Result<Known, Infallible> {
         let (low, high) = value_type.dtype.bounds();
         let range = Interval { low: low.into(), high: high.into() };
         Ok(Known { range, shape: value_type.shape.clone() })
@@ -96,7 +96,7 @@ impl Interpreter for Analysis {
         operation: &Operation,
         operands: &[&Known],
         parameters: &[Tensor],
-    ) -> Result<Known, RangeError> {
+    ) -> Result<Known, Infallible> {
         let ranges: Vec<Interval> = operands.iter().map(|operand| operand.range).collect();
         let shapes: Vec<&Shape> = operands.iter().map(|operand| &operand.shape).collect();
         let range = Step { operation, operands: &ranges, shapes: &shapes, parameters }.range();
@@ -104,7 +104,8 @@ impl Interpreter for Analysis {
         let wide = matches!(operation.primitive, Primitive::Add { .. });
         if !wide && !range.accumulator.fits_int32() {
             let (name, reach) = (operation.name.clone(), range.accumulator);
-            return Err(RangeError::Overflow { index, name, reach });
+            // What comes after is judged as if the output stage had clamped a right sum.
+            self.overflows.push(Overflow { index, name, reach });
         }
         self.ranges.push(range);
         Ok(Known { range: range.output, shape: operation.output.shape.clone() })
@@ -436,40 +437,45 @@ mod tests {
         assert!(admitted > 1000, "only {admitted} graphs were admitted");
     }
 
-    fn linear(weights: &[i8]) -> Graph {
+    /// As many sums of the same input as there are rows.
+    fn linear(rows: &[&[i8]]) -> Graph {
+        let weights = rows[0];
         let shape = |axes: &[usize]| Shape::new(axes).expect("small");
         let x = ValueType { dtype: DType::I16, shape: shape(&[weights.len()]) };
         let mut builder = Builder::new(vec![x]);
-        let weight = Tensor::new(shape(&[1, weights.len()]), Data::I8(weights.to_vec())).expect("fits");
-        let (weight, bias) = (
-            builder.parameter(weight),
-            builder.parameter(Tensor::new(shape(&[1]), Data::I32(vec![0])).expect("fits")),
-        );
-        let (low, high) = DType::I32.bounds();
-        let requantise = Requantise { multipliers: vec![1], shifts: vec![0], low, high, output: DType::I32 };
-        let primitive = Primitive::Linear { weight, bias, requantise };
-        let y = builder.push("fc", primitive, &[builder.input(0)]).expect("fits");
-        builder.finish(vec![y]).expect("valid")
+        let mut sums = Vec::new();
+        for (row, weights) in rows.iter().enumerate() {
+            let weight = Tensor::new(shape(&[1, weights.len()]), Data::I8(weights.to_vec())).expect("fits");
+            let bias = Tensor::new(shape(&[1]), Data::I32(vec![0])).expect("fits");
+            let (weight, bias) = (builder.parameter(weight), builder.parameter(bias));
+            let (low, high) = DType::I32.bounds();
+            let requantise =
+                Requantise { multipliers: vec![1], shifts: vec![0], low, high, output: DType::I32 };
+            let primitive = Primitive::Linear { weight, bias, requantise };
+            sums.push(builder.push(&format!("fc{row}"), primitive, &[builder.input(0)]).expect("fits"));
+        }
+        builder.finish(sums).expect("valid")
     }
 
     #[test]
     fn a_sum_that_could_leave_int32_is_refused_and_one_that_could_not_is_admitted() {
         // 2^31 = 32,768 · 65,536: the lowest input times weights that add up to −65,536 just leaves int32.
         let most = [vec![-128; 511], vec![-127]].concat();
-        let ranges = analyse(&linear(&most)).expect("reaches 2^31 − 32,768");
+        let ranges = analyse(&linear(&[&most])).expect("reaches 2^31 − 32,768");
         assert_eq!(ranges[0].output, Interval { low: -32767 * 65535, high: (1 << 31) - 32768 });
-        let error = analyse(&linear(&[-128; 512])).expect_err("reaches 2^31");
+        let error = analyse(&linear(&[&[-128; 512], &most, &[-128; 512]])).expect_err("reaches 2^31");
         assert_eq!(error.code(), "E-IMP-55");
         assert_eq!(
             error.to_string(),
-            "operation 0 (fc): a sum may reach 2147483648 where int32 ends at 2147483647"
+            "operation 0 (fc0): a sum may reach 2147483648 where int32 ends at 2147483647; \
+             operation 2 (fc2): a sum may reach 2147483648 where int32 ends at 2147483647"
         );
     }
 
     #[test]
     fn a_sum_that_only_passes_beyond_int32_on_the_way_is_refused() {
         let (up, down) = (vec![127; 600], vec![-127; 600]);
-        assert!(analyse(&linear(&[up, down].concat())).is_err());
+        assert!(analyse(&linear(&[&[up, down].concat()])).is_err());
     }
 
     #[test]
