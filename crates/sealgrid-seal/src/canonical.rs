@@ -5,7 +5,8 @@
 //! strict in the simplest way that can be checked by eye: what was read must encode to exactly the
 //! bytes it was read from, so a second spelling of the same value, or a byte behind it, is refused.
 
-use minicbor::{Decode, Encode};
+use minicbor::encode::{Error as EncodeError, Write};
+use minicbor::{Decode, Encode, Encoder};
 
 /// Why bytes are not the canonical form of a value.
 #[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
@@ -48,10 +49,36 @@ where
     }
     let value: T = minicbor::decode(bytes)
         .map_err(|error| NotCanonical::Malformed { position: error.position().unwrap_or(0) })?;
-    if encode(&value) != bytes {
+    if !is_spelling(bytes, |encoder| encoder.encode(&value).map(|_| ())) {
         return Err(NotCanonical::OtherSpelling);
     }
     Ok(value)
+}
+
+/// Whether `write` writes exactly `bytes`. Nothing is kept of what it writes.
+pub fn is_spelling(
+    bytes: &[u8],
+    write: impl FnOnce(&mut Encoder<Compare<'_>>) -> Result<(), EncodeError<Differs>>,
+) -> bool {
+    let mut encoder = Encoder::new(Compare(bytes));
+    write(&mut encoder).is_ok() && encoder.writer().0.is_empty()
+}
+
+/// Compares what is written with what is expected: holds what is still expected.
+pub struct Compare<'a>(&'a [u8]);
+
+/// Something else was written than was expected.
+#[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
+#[error("another spelling")]
+pub struct Differs;
+
+impl Write for Compare<'_> {
+    type Error = Differs;
+
+    fn write_all(&mut self, bytes: &[u8]) -> Result<(), Differs> {
+        self.0 = self.0.strip_prefix(bytes).ok_or(Differs)?;
+        Ok(())
+    }
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! BLAKE3 in its key-derivation mode takes the label as context string (BLAKE3 paper, section 2.3);
 //! parts are length-prefixed, so moving a boundary between two parts changes the digest.
 
+use std::convert::Infallible;
 use std::fmt;
 
 use minicbor::{Decode, Encode};
@@ -62,6 +63,44 @@ impl Commitment {
         let mut hasher = keyed_hasher(key, label);
         absorb(&mut hasher, parts);
         Self(*hasher.finalize().as_bytes())
+    }
+
+    /// Commitment to `parts` and, as the last part, to the canonical bytes of `value`: without ever holding these in one
+    /// piece, which for a plaintext would be one more copy to wipe.
+    #[must_use]
+    pub fn of_value(key: &CommitmentKey, label: Label, parts: &[&[u8]], value: &impl Encode<()>) -> Self {
+        let mut length = Length(0);
+        minicbor::encode(value, &mut length).expect("counting does not fail");
+        let mut hasher = keyed_hasher(key, label);
+        absorb(&mut hasher, parts);
+        hasher.update(&length.0.to_le_bytes());
+        let mut absorbed = Absorb(hasher);
+        minicbor::encode(value, &mut absorbed).expect("hashing does not fail");
+        Self(*absorbed.0.finalize().as_bytes())
+    }
+}
+
+/// Counts the bytes that are written.
+struct Length(u64);
+
+impl minicbor::encode::Write for Length {
+    type Error = Infallible;
+
+    fn write_all(&mut self, bytes: &[u8]) -> Result<(), Infallible> {
+        self.0 += bytes.len() as u64;
+        Ok(())
+    }
+}
+
+/// Hashes the bytes that are written.
+struct Absorb(blake3::Hasher);
+
+impl minicbor::encode::Write for Absorb {
+    type Error = Infallible;
+
+    fn write_all(&mut self, bytes: &[u8]) -> Result<(), Infallible> {
+        self.0.update(bytes);
+        Ok(())
     }
 }
 
@@ -192,6 +231,8 @@ pub mod labels {
         RECEIPT_LEAF = "sealgrid/receipt/leaf/v1";
         /// Checksum of a record of the log's journal on its own disk.
         LOG_JOURNAL = "sealgrid/log/journal/v1";
+        /// Checksum of a record of a node's journal on its own disk.
+        STATE_JOURNAL = "sealgrid/state/journal/v1";
     }
 }
 

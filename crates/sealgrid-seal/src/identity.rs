@@ -98,6 +98,12 @@ impl SigningIdentity {
         Secret::fill(|bytes| bytes.copy_from_slice(self.0.as_bytes()))
     }
 
+    /// A second handle on the same identity, for another owner of the value; made on purpose, never by `Clone`.
+    #[must_use]
+    pub fn duplicate(&self) -> Self {
+        Self(self.0.clone())
+    }
+
     /// The public half.
     #[must_use]
     pub fn public(&self) -> PublicIdentity {

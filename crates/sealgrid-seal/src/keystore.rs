@@ -494,11 +494,7 @@ impl KeyRing {
     fn duplicate(&self) -> Self {
         let keys =
             self.keys.iter().map(|entry| Entry { info: entry.info.clone(), seed: entry.seed.duplicate() });
-        Self {
-            recorder: SigningIdentity::from_seed(&self.recorder.seed()),
-            keys: keys.collect(),
-            records: self.records.clone(),
-        }
+        Self { recorder: self.recorder.duplicate(), keys: keys.collect(), records: self.records.clone() }
     }
 
     /// The ring as canonical CBOR: `[1, recorder seed, [[seed, name, purpose, created, successor or null]…], [record…]]`.

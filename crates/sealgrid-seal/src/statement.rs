@@ -148,6 +148,17 @@ impl Unverified {
         &self.content_type
     }
 
+    /// What it claims to state, of a statement that this process has verified before. Of any other it is hearsay.
+    ///
+    /// # Errors
+    /// [`StatementError::Payload`].
+    pub fn danger_value<T>(&self) -> Result<T, StatementError>
+    where
+        T: Encode<()> + for<'b> Decode<'b, ()>,
+    {
+        read(self.statement.payload.as_deref().unwrap_or_default())
+    }
+
     /// The statement's bytes, equal to those it was read from.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
@@ -223,14 +234,21 @@ impl Verified {
     where
         T: Encode<()> + for<'b> Decode<'b, ()>,
     {
-        canonical::decode(&self.payload, self.payload.len()).map_err(|error| {
-            StatementError::Payload(match error {
-                NotCanonical::TooLong { .. } => PayloadProblem::TooLong,
-                NotCanonical::Malformed { .. } => PayloadProblem::Malformed,
-                NotCanonical::OtherSpelling => PayloadProblem::NotCanonical,
-            })
-        })
+        read(&self.payload)
     }
+}
+
+fn read<T>(payload: &[u8]) -> Result<T, StatementError>
+where
+    T: Encode<()> + for<'b> Decode<'b, ()>,
+{
+    canonical::decode(payload, payload.len()).map_err(|error| {
+        StatementError::Payload(match error {
+            NotCanonical::TooLong { .. } => PayloadProblem::TooLong,
+            NotCanonical::Malformed { .. } => PayloadProblem::Malformed,
+            NotCanonical::OtherSpelling => PayloadProblem::NotCanonical,
+        })
+    })
 }
 
 /// The one spelling of a statement, its signature left empty.

@@ -120,7 +120,7 @@ impl Plan {
                 commit_inputs(&payload.job_key, &payload.inputs) == self.header.input,
                 "the input is not the header's",
             ),
-            (payload.encode().len() <= PAYLOAD_BYTES_MAX, "the input is longer than 32 MiB"),
+            (payload.bytes_max() <= PAYLOAD_BYTES_MAX, "the input is longer than 32 MiB"),
         ];
         match checks.iter().find(|(holds, _)| !holds) {
             Some((_, what)) => Err(PlanError(what)),
@@ -372,6 +372,8 @@ const VOTERS: u64 = 16;
 pub struct ClientMachine<R> {
     identity: SigningIdentity,
     rng: R,
+    /// Whether anything is kept: what nobody keeps is not written down either.
+    keeps: bool,
     header: Arc<JobHeader>,
     job: JobId,
     payload: Payload,
@@ -401,10 +403,32 @@ impl<R: CryptoRng> ClientMachine<R> {
     /// # Errors
     /// [`PlanError`] when the plan does not fit together.
     pub fn begin(identity: SigningIdentity, rng: R, plan: Plan, now: Millis) -> Result<Self, PlanError> {
+        Self::begin_as(identity, rng, plan, now, true)
+    }
+
+    /// Begins a job that ends with this process: its stores carry no value.
+    ///
+    /// # Errors
+    /// As [`ClientMachine::begin`].
+    pub fn begin_unkept(
+        identity: SigningIdentity,
+        rng: R,
+        plan: Plan,
+        now: Millis,
+    ) -> Result<Self, PlanError> {
+        Self::begin_as(identity, rng, plan, now, false)
+    }
+
+    fn begin_as(
+        identity: SigningIdentity,
+        rng: R,
+        plan: Plan,
+        now: Millis,
+        keeps: bool,
+    ) -> Result<Self, PlanError> {
         plan.check(&identity.public())?;
-        let mut machine = Self::idle(identity, rng, plan, now);
-        let value = machine.plan_record();
-        machine.store(PLAN, b"plan", value);
+        let mut machine = Self { keeps, ..Self::idle(identity, rng, plan, now) };
+        machine.store(PLAN, b"plan", Self::plan_record);
         for _ in 0..machine.header.members() {
             machine.call_next(now);
         }
@@ -447,6 +471,7 @@ impl<R: CryptoRng> ClientMachine<R> {
         Self {
             identity,
             rng,
+            keeps: true,
             job: plan.header.id(),
             header: Arc::new(plan.header),
             payload: plan.payload,
@@ -521,9 +546,10 @@ impl<R: CryptoRng> ClientMachine<R> {
 
     // ---- effects ----
 
-    fn store(&mut self, ticket: Ticket, word: &[u8], value: Vec<u8>) {
+    fn store(&mut self, ticket: Ticket, word: &[u8], value: impl FnOnce(&Self) -> Vec<u8>) {
         let key = [&self.job.0.0[..], word].concat();
-        self.effects.push_back(ClientEffect::Store { ticket, key, value: Some(value) });
+        let value = self.keeps.then(|| value(self));
+        self.effects.push_back(ClientEffect::Store { ticket, key, value });
     }
 
     fn report(&mut self, report: ClientReport) {
@@ -577,19 +603,24 @@ impl<R: CryptoRng> ClientMachine<R> {
                 continue;
             };
             let assign = Assign { header: JobHeader::clone(&self.header), payload, draft };
-            let record = VoterRecord {
-                version: VERSION,
-                assign: assign.clone(),
-                reply: *reply.secret().expose(),
-                faults: self.faults.clone(),
-                equivocal: self.equivocal.clone(),
-            };
-            self.store(Ticket(VOTERS + rank as u64), &voter_key(rank), canonical::encode(&record));
             let voter = self.voter(now, rank, assign, reply, false);
+            self.store(Ticket(VOTERS + rank as u64), &voter_key(rank), |machine| {
+                machine.voter_record(&voter)
+            });
             self.voters.push(voter);
             return true;
         }
         false
+    }
+
+    fn voter_record(&self, voter: &Voter) -> Vec<u8> {
+        canonical::encode(&VoterRecord {
+            version: VERSION,
+            assign: voter.assign.clone(),
+            reply: *voter.reply.secret().expose(),
+            faults: self.faults.clone(),
+            equivocal: self.equivocal.clone(),
+        })
     }
 
     /// Seals the job's payload, or `operands`, to a party.
@@ -1006,7 +1037,7 @@ impl<R: CryptoRng> ClientMachine<R> {
             equivocal: self.equivocal.clone(),
         };
         self.phase = Phase::Fix;
-        self.store(OPEN, b"open", canonical::encode(&record));
+        self.store(OPEN, b"open", |_| canonical::encode(&record));
         self.fixed = record.commits;
         true
     }
@@ -1290,9 +1321,8 @@ impl<R: CryptoRng> ClientMachine<R> {
     }
 
     fn decide(&mut self, decision: Decision) {
-        let bytes = canonical::encode(&decision);
+        self.store(DECISION, b"decision", |_| canonical::encode(&decision));
         self.phase = Phase::Decide(Box::new(decision));
-        self.store(DECISION, b"decision", bytes);
     }
 
     fn stored(&mut self, now: Millis, ticket: Ticket) {

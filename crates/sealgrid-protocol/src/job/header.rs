@@ -1,6 +1,7 @@
 //! What is asked for: the public header of a job, its private payload, and the commitments between the two.
 
-use minicbor::{Decode, Encode};
+use minicbor::encode::Write;
+use minicbor::{Decode, Encode, Encoder};
 use sealgrid_graph::execute::{Batch, BatchRef};
 use sealgrid_graph::integer::Graph;
 use sealgrid_graph::trace;
@@ -293,8 +294,7 @@ pub(crate) fn join_inputs(key: &CommitmentKey, parts: &[Commitment]) -> Commitme
 /// Commitment to input number `index` alone.
 #[must_use]
 pub fn commit_input(key: &CommitmentKey, index: usize, batch: &Batch) -> Commitment {
-    let bytes = SecretBytes::new(encoded(|e| e.encode(batch).map(|_| ()), batch_bytes(batch)));
-    Commitment::of(key, labels::JOB_INPUT, &[&(index as u64).to_le_bytes(), bytes.expose()])
+    Commitment::of_value(key, labels::JOB_INPUT, &[&(index as u64).to_le_bytes()], batch)
 }
 
 /// Commitment to a job's output: over one commitment per graph output, in order. An output is committed to by the
@@ -353,6 +353,12 @@ impl Payload {
         encode_keyed(&self.job_key, &self.inputs)
     }
 
+    /// An upper bound of the length of [`Payload::encode`], without doing it.
+    #[must_use]
+    pub fn bytes_max(&self) -> usize {
+        keyed_bytes(&self.inputs)
+    }
+
     /// Reads a payload; one spelling only.
     ///
     /// # Errors
@@ -364,14 +370,17 @@ impl Payload {
 }
 
 fn encode_keyed(key: &CommitmentKey, batches: &[Batch]) -> SecretBytes {
-    let capacity = 64 + batches.iter().map(batch_bytes).sum::<usize>();
-    SecretBytes::new(encoded(
-        |e| {
-            e.array(3)?.u16(VERSION)?.bytes(key.expose())?;
-            write_batches(e, batches)
-        },
-        capacity,
-    ))
+    SecretBytes::new(encoded(|e| write_keyed(e, key, batches), keyed_bytes(batches)))
+}
+
+fn write_keyed<W: Write>(e: &mut Encoder<W>, key: &CommitmentKey, batches: &[Batch]) -> Written<W> {
+    e.array(3)?.u16(VERSION)?.bytes(key.expose())?;
+    write_batches(e, batches)
+}
+
+/// An upper bound of a payload's length.
+fn keyed_bytes(batches: &[Batch]) -> usize {
+    64 + batches.iter().map(batch_bytes).sum::<usize>()
 }
 
 fn decode_keyed(bytes: &SecretBytes) -> Result<(CommitmentKey, Vec<Batch>), NotCanonical> {
@@ -386,7 +395,7 @@ fn decode_keyed(bytes: &SecretBytes) -> Result<(CommitmentKey, Vec<Batch>), NotC
     let key: Option<&[u8; 32]> = key.try_into().ok();
     let key = key.filter(|_| framed).ok_or(NotCanonical::Malformed { position: 0 })?;
     let key = Secret::fill(|out| out.copy_from_slice(key));
-    if encode_keyed(&key, &batches) != *bytes {
+    if !canonical::is_spelling(bytes.expose(), |e| write_keyed(e, &key, &batches)) {
         return Err(NotCanonical::OtherSpelling);
     }
     Ok((key, batches))
@@ -404,7 +413,7 @@ pub(crate) fn encode_batches(batches: &[Batch]) -> SecretBytes {
 pub(crate) fn decode_batches(bytes: &SecretBytes) -> Result<Vec<Batch>, NotCanonical> {
     let mut d = decoder(bytes)?;
     let batches: Vec<Batch> = d.decode().map_err(|_| NotCanonical::Malformed { position: d.position() })?;
-    if encode_batches(&batches) != *bytes {
+    if !canonical::is_spelling(bytes.expose(), |e| write_batches(e, &batches)) {
         return Err(NotCanonical::OtherSpelling);
     }
     Ok(batches)
@@ -417,17 +426,16 @@ fn decoder(bytes: &SecretBytes) -> Result<minicbor::Decoder<'_>, NotCanonical> {
     Ok(minicbor::Decoder::new(bytes.expose()))
 }
 
-type Encoder = minicbor::Encoder<Vec<u8>>;
-type Written = Result<(), minicbor::encode::Error<std::convert::Infallible>>;
+type Written<W> = Result<(), minicbor::encode::Error<<W as Write>::Error>>;
 
-fn write_batches(e: &mut Encoder, batches: &[Batch]) -> Written {
+fn write_batches<W: Write>(e: &mut Encoder<W>, batches: &[Batch]) -> Written<W> {
     e.array(batches.len() as u64)?;
     batches.iter().try_for_each(|batch| e.encode(batch).map(|_| ()))
 }
 
 /// Runs `write` over a buffer that never grows, so that growing leaves no copy of a secret behind.
-fn encoded(write: impl FnOnce(&mut Encoder) -> Written, capacity: usize) -> Vec<u8> {
-    let mut encoder = minicbor::Encoder::new(Vec::with_capacity(capacity));
+fn encoded(write: impl FnOnce(&mut Encoder<Vec<u8>>) -> Written<Vec<u8>>, capacity: usize) -> Vec<u8> {
+    let mut encoder = Encoder::new(Vec::with_capacity(capacity));
     write(&mut encoder).expect("writing to a Vec does not fail");
     let bytes = encoder.into_writer();
     debug_assert!(bytes.len() <= capacity, "capacity is an upper bound");

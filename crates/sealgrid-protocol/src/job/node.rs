@@ -10,6 +10,7 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use minicbor::{Decode, Encode};
+use sealgrid_seal::aead::TAG_LENGTH;
 use sealgrid_seal::canonical;
 use sealgrid_seal::digest::{Commitment, Digest, labels};
 use sealgrid_seal::identity::{PublicIdentity, SigningIdentity};
@@ -757,8 +758,23 @@ impl NodeMachine {
     }
 }
 
+/// Tells one assignment of a job from another. Of a ciphertext the length and the tag stand for the whole, so that a
+/// mebibyte is not hashed once more: another one with the same tag can be made only by who knows its key, the job's own
+/// client, and all it gets for it is the answer to its first question.
 fn assignment_digest(assign: &Assign) -> Digest {
-    Digest::of(labels::JOB_ID, &[b"assignment", &canonical::encode(assign)])
+    let Assign { header, payload, draft } = assign;
+    let ciphertext = &payload.ciphertext;
+    let tag = &ciphertext[ciphertext.len().saturating_sub(TAG_LENGTH)..];
+    let length = (ciphertext.len() as u64).to_le_bytes();
+    let parts: [&[u8]; 6] = [
+        b"assignment",
+        &header.to_bytes(),
+        &payload.encapsulation.0[..],
+        &length,
+        tag,
+        &canonical::encode(draft),
+    ];
+    Digest::of(labels::JOB_ID, &parts)
 }
 
 /// The claims of a job with one member: the draft with output and time filled in.
