@@ -46,7 +46,7 @@ fn main() {
         let asked = measure::repeat(200, || plain.ask()).expect("loopback");
         let sealed = runtime.block_on(measure::one_by_one(&client, || job(count), 100)).expect("accepted");
         let bytes =
-            runtime.block_on(measure::assignment_bytes(&client, person(1), &job(count))).expect("planned");
+            runtime.block_on(measure::assignment_bytes(&client, person(1), job(count))).expect("planned");
         println!("{count} records, {} bytes; sealed assignment {bytes} bytes", count * 30);
         line("  model alone", run);
         line("  plain: bytes over TCP, model, bytes back", asked);

@@ -35,8 +35,8 @@ pub const OPERANDS: Method = exchange_method(13, "operands", Exchange::Operands,
 pub const REFER: Method = exchange_method(14, "refer", Exchange::Refer, 600);
 /// [`Exchange::Endorse`].
 pub const ENDORSE: Method = exchange_method(15, "endorse", Exchange::Endorse, 600);
-/// [`Exchange::Close`]; answered with nothing.
-pub const CLOSE: Method = exchange_method(16, "close", Exchange::Close, 10);
+/// [`Exchange::Close`] of several jobs in one call: their identifiers, at most [`CLOSE_JOBS_MAX`]; → nothing.
+pub const CLOSE: Method = method(16, "close", 8 << 10, 0, 10);
 
 /// Append a leaf, at most [`LEAF_BYTES_MAX`]; → the text of a `tlog-proof`, once the leaf stands under a checkpoint
 /// that the witnesses were asked to cosign.
@@ -68,6 +68,9 @@ pub const METHODS: &[Method] = &[
     LOG_TILE,
     WITNESS,
 ];
+
+/// Most jobs in one [`CLOSE`].
+pub const CLOSE_JOBS_MAX: usize = 128;
 
 /// Most bytes of a model in one [`Part`].
 pub const PART_BYTES_MAX: u32 = 1 << 20;
@@ -261,12 +264,14 @@ mod tests {
             Exchange::Operands,
             Exchange::Refer,
             Exchange::Endorse,
-            Exchange::Close,
         ] {
             let method = of_exchange(exchange);
             assert_eq!(u64::from(method.request_bytes_max), exchange.bytes_max() as u64);
             assert!(METHODS.contains(method));
         }
+        let most = vec![sealgrid_protocol::names::JobId(Digest([255; 32])); CLOSE_JOBS_MAX];
+        let bytes = sealgrid_seal::canonical::encode(&most).len();
+        assert!(bytes <= of_exchange(Exchange::Close).request_bytes_max as usize);
     }
 
     #[test]

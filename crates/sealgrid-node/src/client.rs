@@ -37,6 +37,7 @@ use tokio::task::JoinSet;
 
 use crate::api::{self, Description};
 use crate::directory::Loaded;
+use crate::goodbye::Goodbyes;
 use crate::jobs::now;
 use crate::log_service::describe_all;
 
@@ -50,8 +51,6 @@ const LOG_RETURNS_WITHIN: Duration = Duration::from_secs(20);
 const APPEND_TRIES: u32 = 25;
 /// Pause between these.
 const APPEND_PAUSE: Duration = Duration::from_millis(100);
-/// How long nodes are told that a job is over before the caller stops caring.
-const CLOSE_TIME: Duration = Duration::from_secs(1);
 
 /// How a client is set up.
 #[derive(Debug, Clone, Default)]
@@ -71,6 +70,7 @@ pub struct GridClient {
     identity: SigningIdentity,
     grid: Loaded,
     known: Mutex<Known>,
+    goodbyes: Arc<Goodbyes>,
 }
 
 /// What was learned and need not be asked again.
@@ -325,7 +325,8 @@ impl GridClient {
             ..EndpointConfig::default()
         };
         let endpoint = Box::pin(Endpoint::bind(&identity, config)).await?;
-        Ok(Self { endpoint, identity, grid, known: Mutex::default() })
+        let goodbyes = Goodbyes::new(endpoint.clone());
+        Ok(Self { endpoint, identity, grid, known: Mutex::default(), goodbyes })
     }
 
     /// Who this client is to the grid.
@@ -346,8 +347,9 @@ impl GridClient {
         &self.endpoint
     }
 
-    /// Closes the endpoint.
+    /// Tells nodes which jobs are over, then closes the endpoint.
     pub async fn close(&self) {
+        self.goodbyes.say().await;
         self.endpoint.close().await;
     }
 
@@ -592,12 +594,12 @@ impl GridClient {
     /// As [`GridClient::run`], and [`ClientError::Keep`].
     pub async fn run_kept(
         &self,
-        job: Job,
+        mut job: Job,
         keep: Option<&dyn Keep>,
         progress: &mut (dyn FnMut(Progress) + Send),
     ) -> Result<Outcome, ClientError> {
         let started = Instant::now();
-        let prepared = self.prepare(&job).await?;
+        let prepared = self.prepare(&mut job).await?;
         progress(prepared.drawn());
         let opening_key = prepared.plan.payload.job_key.duplicate();
         if let Some(keep) = keep {
@@ -612,14 +614,16 @@ impl GridClient {
                 log: job.log,
                 job_key: *opening_key.expose(),
                 model: job.model,
-                inputs: job.inputs,
+                inputs: prepared.plan.payload.inputs.clone(),
             };
             let key = [&prepared.plan.header.id().0.0[..], CONTEXT].concat();
             keep.put(&key, &SecretBytes::new(canonical::encode(&context))).map_err(ClientError::Keep)?;
         }
-        let identity = SigningIdentity::from_seed(&self.identity.seed());
-        let rng = rand::make_rng::<rand::rngs::StdRng>();
-        let machine = ClientMachine::begin(identity, rng, prepared.plan, now())?;
+        let (identity, rng) = (self.identity.duplicate(), rand::make_rng::<rand::rngs::StdRng>());
+        let machine = match keep {
+            Some(_) => ClientMachine::begin(identity, rng, prepared.plan, now()),
+            None => ClientMachine::begin_unkept(identity, rng, prepared.plan, now()),
+        }?;
         let ending = Ending {
             started,
             evidence: prepared.evidence,
@@ -647,8 +651,7 @@ impl GridClient {
         let context: Context = context
             .and_then(|(_, value)| canonical::decode(value.expose(), RECORD_BYTES_MAX).ok())
             .ok_or(ClientError::NothingKept)?;
-        let identity = SigningIdentity::from_seed(&self.identity.seed());
-        let rng = rand::make_rng::<rand::rngs::StdRng>();
+        let (identity, rng) = (self.identity.duplicate(), rand::make_rng::<rand::rngs::StdRng>());
         let records = records.iter().map(|(key, value)| (key.clone(), value.expose().to_vec()));
         let machine = ClientMachine::resume(identity, rng, now(), records).ok_or(ClientError::NothingKept)?;
         let evidence = context.evidence.into_iter();
@@ -673,15 +676,16 @@ impl GridClient {
         progress: &mut (dyn FnMut(Progress) + Send),
     ) -> Result<Outcome, ClientError> {
         let started = ending.started;
-        let driver = Driver::new(self.endpoint.clone(), machine, graph, keep);
+        let driver = Driver::new(self.endpoint.clone(), machine, graph, keep, Arc::clone(&self.goodbyes));
         let (id, decision) = driver.drive(progress).await?;
         let accepted = match decision {
             Decision::Accept(accepted) => accepted,
             Decision::Refuse(refused) => return Err(ClientError::Refused(Box::new(refused))),
         };
         let result_after = started.elapsed();
+        // The machine accepts no receipt that it has not verified.
         let receipt = SignedClaims::from_bytes(accepted.receipt.clone());
-        let claims = receipt.verify()?;
+        let claims = receipt.reread()?;
         let log_proof = if ending.log {
             progress(Progress::Logging);
             let proof = self.append(&receipt.leaf().0, ending.witnesses_min).await?;
@@ -704,12 +708,12 @@ impl GridClient {
     ///
     /// # Errors
     /// [`ClientError`].
-    pub async fn plan(&self, job: &Job) -> Result<JobPlan, ClientError> {
-        Ok(self.prepare(job).await?.plan)
+    pub async fn plan(&self, mut job: Job) -> Result<JobPlan, ClientError> {
+        Ok(self.prepare(&mut job).await?.plan)
     }
 
-    /// Draws the committee and writes the header.
-    async fn prepare(&self, job: &Job) -> Result<Prepared, ClientError> {
+    /// Draws the committee and writes the header. Takes the inputs out of the job.
+    async fn prepare(&self, job: &mut Job) -> Result<Prepared, ClientError> {
         let model = self.model(job.model).await?;
         let note = self.head(job.policy.witnesses_min).await?;
         let checkpoint = sealgrid_protocol::log::Checkpoint::from_text(note.text())?;
@@ -759,7 +763,7 @@ impl GridClient {
         };
         let plan = JobPlan {
             parties: header.parties().filter_map(|party| self.party(&party)).collect(),
-            payload: Payload { job_key, inputs: job.inputs.clone() },
+            payload: Payload { job_key, inputs: std::mem::take(&mut job.inputs) },
             evidence: digests(&evidence),
             patience: patience(lifetime),
             header,
@@ -873,7 +877,7 @@ struct Driver<'k, R> {
     timers: BTreeMap<Ticket, Millis>,
     calls: JoinSet<Done>,
     in_flight: HashSet<InFlight>,
-    closing: JoinSet<()>,
+    goodbyes: Arc<Goodbyes>,
     decision: Option<Decision>,
 }
 
@@ -888,6 +892,7 @@ impl<'k, R: sealgrid_seal::rand_core::CryptoRng> Driver<'k, R> {
         machine: ClientMachine<R>,
         graph: Option<Arc<Graph>>,
         keep: Option<&'k dyn Keep>,
+        goodbyes: Arc<Goodbyes>,
     ) -> Self {
         Self {
             endpoint,
@@ -897,7 +902,7 @@ impl<'k, R: sealgrid_seal::rand_core::CryptoRng> Driver<'k, R> {
             timers: BTreeMap::new(),
             calls: JoinSet::new(),
             in_flight: HashSet::new(),
-            closing: JoinSet::new(),
+            goodbyes,
             decision: None,
         }
     }
@@ -910,7 +915,6 @@ impl<'k, R: sealgrid_seal::rand_core::CryptoRng> Driver<'k, R> {
         loop {
             self.perform(progress)?;
             if let Some(decision) = self.decision.take() {
-                self.say_goodbye();
                 return Ok((job, decision));
             }
             let event = self.next_event(progress).await;
@@ -942,16 +946,11 @@ impl<'k, R: sealgrid_seal::rand_core::CryptoRng> Driver<'k, R> {
     }
 
     fn send(&mut self, to: PublicIdentity, message: &Message, progress: &mut (dyn FnMut(Progress) + Send)) {
-        let exchange = message.exchange();
-        let body = message.encode();
-        let endpoint = self.endpoint.clone();
-        let method = api::of_exchange(exchange);
-        if exchange == Exchange::Close {
-            self.closing.spawn(async move {
-                let _ = tokio::time::timeout(CLOSE_TIME, endpoint.call(&to, method, body)).await;
-            });
+        if let Message::Close(job) = message {
+            self.goodbyes.add(to, *job);
             return;
         }
+        let exchange = message.exchange();
         // The call is still waiting for its answer: nothing was lost.
         if !self.in_flight.insert((to, exchange)) {
             return;
@@ -959,6 +958,7 @@ impl<'k, R: sealgrid_seal::rand_core::CryptoRng> Driver<'k, R> {
         if let Some(step) = asked(to, message) {
             progress(step);
         }
+        let (endpoint, method, body) = (self.endpoint.clone(), api::of_exchange(exchange), message.encode());
         self.calls.spawn(async move { Done::Called(to, exchange, endpoint.call(&to, method, body).await) });
     }
 
@@ -985,12 +985,6 @@ impl<'k, R: sealgrid_seal::rand_core::CryptoRng> Driver<'k, R> {
                 Some(ClientEvent::TimedOut { ticket })
             }
         }
-    }
-
-    /// Lets the nodes know, without making the caller wait.
-    fn say_goodbye(mut self) {
-        let mut closing = std::mem::take(&mut self.closing);
-        tokio::spawn(async move { while closing.join_next().await.is_some() {} });
     }
 }
 

@@ -15,13 +15,14 @@ use sealgrid_protocol::job::node::{NodeConfig, NodeEffect, NodeEvent, NodeMachin
 use sealgrid_protocol::job::work::{Done, Work};
 use sealgrid_protocol::machine::{Machine, Millis, Ticket};
 use sealgrid_protocol::names::JobId;
+use sealgrid_seal::canonical;
 use sealgrid_seal::digest::Digest;
 use sealgrid_seal::identity::PublicIdentity;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
-use crate::api::refusal;
+use crate::api::{CLOSE_JOBS_MAX, refusal};
 use crate::keys::NodeKeys;
 use crate::metrics::Metrics;
 use crate::models::{Models, Ready};
@@ -123,11 +124,26 @@ impl Jobs {
         }
         drop(request.body);
         let answer = self.put(request.peer, message);
-        if exchange == Exchange::Close {
-            return Ok(Vec::new());
-        }
         let answer = answer.await.map_err(|_| refusal::SUPERSEDED)?;
         Ok(answer.encode())
+    }
+
+    /// Forgets jobs at their client's word.
+    ///
+    /// # Errors
+    /// [`Refusal`] when the body is no list of jobs.
+    pub fn close(&self, request: &Request) -> Result<Vec<u8>, Refusal> {
+        let jobs: Vec<JobId> = canonical::decode(&request.body, request.body.len())
+            .ok()
+            .filter(|jobs: &Vec<_>| jobs.len() <= CLOSE_JOBS_MAX)
+            .ok_or(refusal::BAD_BODY)?;
+        let mut core = self.core();
+        for job in jobs {
+            let event = NodeEvent::Received { from: request.peer, message: Message::Close(job) };
+            core.machine.handle(now(), event);
+        }
+        self.perform(&mut core);
+        Ok(Vec::new())
     }
 
     /// Whether nothing is owed to anybody.

@@ -24,12 +24,14 @@ pub mod jobs;
 
 pub mod log_service;
 
-mod log_journal;
+mod journal;
+mod log_record;
 pub mod log_store;
 
 pub mod witness;
 
 pub mod client;
+mod goodbye;
 
 pub mod grid;
 

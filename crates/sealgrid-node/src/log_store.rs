@@ -3,7 +3,7 @@
 //! ```text
 //! DIR/checkpoint                      the last checkpoint, a signed note; replaced atomically
 //! DIR/tile/0/x001/067[.p/112]         hash tiles      DIR/tile/entries/x001/067[.p/112]    leaves
-//! DIR/journal.0  DIR/journal.1        batches whose tiles may not be on disk yet (log_journal)
+//! DIR/journal.0  DIR/journal.1        batches whose tiles may not be on disk yet (log_record)
 //! DIR/settled                         the checkpoint up to which all tiles are on disk, a signed note
 //! DIR/lock                            held while open
 //! ```
@@ -36,7 +36,8 @@ use sealgrid_protocol::log::{Checkpoint, LEAF_LENGTH_MAX, LogError, LogProof, Lo
 use sealgrid_seal::identity::SigningIdentity;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::log_journal::{Journal, Record};
+use crate::journal::{Entry, Journal};
+use crate::log_record::{JOURNAL, LogRecord};
 
 const CHECKPOINT: &str = "checkpoint";
 const SETTLED: &str = "settled";
@@ -246,7 +247,7 @@ impl LogStore {
                 (Writer::new(), empty.sign(&signer)?)
             }
         };
-        let (journal, records) = Journal::open(dir).map_err(disk("open the journal in", dir))?;
+        let (journal, entries) = Journal::open(dir, JOURNAL).map_err(disk("open the journal in", dir))?;
         let mut store = Self {
             files,
             origin: origin.to_owned(),
@@ -260,16 +261,16 @@ impl LogStore {
             failed: false,
             _lock: lock,
         };
-        store.replay(records, &roots)?;
+        store.replay(&entries, &roots)?;
         store.settle()?;
         store.publish_again(&roots)?;
         Ok(store)
     }
 
     /// Appends what the journal holds beyond the settled tiles.
-    fn replay(&mut self, records: Vec<Record>, roots: &LogRoots) -> Result<(), LogStoreError> {
+    fn replay(&mut self, entries: &[Entry], roots: &LogRoots) -> Result<(), LogStoreError> {
         let mut last = None;
-        for record in records {
+        for record in entries.iter().filter_map(LogRecord::read) {
             // Others were settled before; a gap cannot be, for each file is written in order.
             if record.first == self.writer.size() && !record.leaves.is_empty() {
                 for leaf in &record.leaves {
@@ -358,7 +359,7 @@ impl LogStore {
     ) -> Result<(), LogStoreError> {
         self.write_tiles(batch)?;
         let note = batch.checkpoint(&self.origin).sign(&self.signer)?;
-        let record = Record::encode(first, leaves, &note.to_text());
+        let record = LogRecord::encode(first, leaves, &note.to_text());
         self.journal.append(&record).map_err(disk("write the journal in", &self.files.dir))?;
         replace_note(&self.files.dir, CHECKPOINT, &note, Sync::No)?;
         self.note = note;
@@ -774,7 +775,8 @@ mod tests {
         }
         drop(store);
         for number in 0..2 {
-            let length = fs::metadata(crate::log_journal::path(dir.path(), number)).expect("there").len();
+            let length =
+                fs::metadata(crate::journal::path(dir.path(), JOURNAL.stem, number)).expect("there").len();
             assert!((1..128 << 10).contains(&length), "{length}");
         }
         assert_eq!(open(dir.path()).size(), size);

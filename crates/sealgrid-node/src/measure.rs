@@ -9,6 +9,10 @@ use std::time::{Duration, Instant};
 
 use sealgrid_graph::execute::{Batch, Prepared};
 use sealgrid_graph::tensor::{Data, Shape};
+use sealgrid_net::{
+    AddressBook, Admission, Admit, BindError, CallError, Endpoint, EndpointConfig, Method, Refusal, Request,
+    Service,
+};
 use sealgrid_protocol::job::client::{ClientEffect, ClientEvent, ClientMachine};
 use sealgrid_protocol::machine::Machine as _;
 use sealgrid_seal::identity::SigningIdentity;
@@ -61,6 +65,21 @@ pub fn repeat<E>(times: usize, mut call: impl FnMut() -> Result<(), E>) -> Resul
         call().map(|()| started.elapsed())
     });
     Ok(Spread::of(timed.collect::<Result<_, E>>()?))
+}
+
+/// As [`repeat`], for a call that waits.
+///
+/// # Errors
+/// Of the call.
+pub async fn repeat_async<E>(times: usize, call: impl AsyncFn() -> Result<(), E>) -> Result<Spread, E> {
+    call().await?;
+    let mut timed = Vec::new();
+    for _ in 0..times {
+        let started = Instant::now();
+        call().await?;
+        timed.push(started.elapsed());
+    }
+    Ok(Spread::of(timed))
 }
 
 /// One job after another, from the request to the checked result.
@@ -123,7 +142,7 @@ pub async fn many_at_once(
 pub async fn assignment_bytes(
     client: &GridClient,
     identity: SigningIdentity,
-    job: &Job,
+    job: Job,
 ) -> Result<usize, ClientError> {
     let plan = client.plan(job).await?;
     let mut machine = ClientMachine::begin(identity, rand::make_rng::<rand::rngs::StdRng>(), plan, now())?;
@@ -183,6 +202,73 @@ impl Plain {
         self.stream.read_exact(&mut length)?;
         let mut output = vec![0; usize::try_from(u32::from_le_bytes(length)).unwrap_or(0)];
         self.stream.read_exact(&mut output)
+    }
+}
+
+/// The same work as one call between two endpoints: encrypted on the way and nothing else, which is what `plain` means. Of
+/// a sealed job's time it is the part that the transport takes.
+pub struct PlainCall {
+    caller: Endpoint,
+    server: Endpoint,
+    input: Vec<u8>,
+}
+
+/// The call's one method.
+const PLAIN: Method = Method {
+    id: 1,
+    name: "plain",
+    request_bytes_max: 64 << 20,
+    response_bytes_max: 64 << 20,
+    deadline: Duration::from_secs(60),
+};
+
+struct PlainService {
+    model: Arc<dyn Prepared>,
+    records: usize,
+    shape: Shape,
+}
+
+impl Service for PlainService {
+    fn methods(&self) -> &'static [Method] {
+        &[PLAIN]
+    }
+
+    async fn call(&self, request: Request) -> Result<Vec<u8>, Refusal> {
+        Ok(run_plain(self.model.as_ref(), self.records, &self.shape, &request.body))
+    }
+}
+
+impl PlainCall {
+    /// An endpoint that serves `model` to one caller on loopback, and the caller. Call within a tokio runtime.
+    ///
+    /// # Errors
+    /// [`BindError`].
+    pub async fn start(model: Arc<dyn Prepared>, input: &Batch) -> Result<Self, BindError> {
+        let identity = || SigningIdentity::generate(&mut rand::rng());
+        let config = EndpointConfig { admission: Admission::new(Admit::Anyone), ..EndpointConfig::default() };
+        let server = Box::pin(Endpoint::bind(&identity(), config)).await?;
+        let service = PlainService { model, records: input.records(), shape: input.shape().clone() };
+        let serving = server.clone();
+        tokio::spawn(async move { serving.serve(Arc::new(service)).await });
+        let peers = AddressBook::default();
+        peers.set(server.identity(), server.addresses());
+        let config = EndpointConfig { peers, ..EndpointConfig::default() };
+        let caller = Box::pin(Endpoint::bind(&identity(), config)).await?;
+        Ok(Self { caller, server, input: bytes_of(input) })
+    }
+
+    /// Asks once.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn ask(&self) -> Result<(), CallError> {
+        self.caller.call(&self.server.identity(), &PLAIN, self.input.clone()).await.map(drop)
+    }
+
+    /// Closes both ends.
+    pub async fn close(&self) {
+        self.caller.close().await;
+        self.server.close().await;
     }
 }
 

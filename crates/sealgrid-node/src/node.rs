@@ -450,6 +450,7 @@ impl Service for NodeService {
             id if id == api::WITNESS.id => {
                 self.witness.as_ref().ok_or(refusal::NOT_MY_ROLE)?.ask(request).await
             }
+            id if id == api::CLOSE.id => self.jobs.as_ref().ok_or(refusal::NOT_MY_ROLE)?.close(&request),
             _ => {
                 let jobs = self.jobs.as_ref().ok_or(refusal::NOT_MY_ROLE)?;
                 jobs.ask(request, self.draining.load(Ordering::SeqCst)).await

@@ -1,23 +1,38 @@
-//! What a node must still know after `kill -9`: one redb file, written by one thread in groups.
+//! What a node must still know after `kill -9`: a journal, and one redb file behind it, written by one thread in groups.
 //!
 //! What it must achieve:
-//! 1. *Durable means durable.* [`State::put`] returns after the commit that holds the value was synced.
+//! 1. *Durable means durable.* [`State::put`] returns after the write that holds the value was synced.
 //! 2. *Many small writes at once are cheap.* One sync of the disk carries everything that waits: the thread takes
-//!    what has queued while it was syncing and commits it together.
-//! 3. *Order.* Writes of one caller to one key are applied in the order in which they were asked for.
-//! 4. *What nobody waits for costs no sync of its own.* [`State::write_lazily`] rides along with the next write that
-//!    somebody waits for, or is committed after [`LAZY`].
-//! 5. *Bounded.* At most [`QUEUE_MAX`] writes wait; more make the caller wait.
+//!    what has queued while it was syncing and writes it together.
+//! 3. *One small write is cheap, too.* It is one record of the journal, written in one piece over bytes that are there
+//!    already; a commit of the database is eight pages in eight places.
+//! 4. *Order.* Writes of one caller to one key are applied in the order in which they were asked for.
+//! 5. *What nobody waits for costs no sync of its own.* [`State::write_lazily`] rides along with the next write that
+//!    somebody waits for, or is written after [`LAZY`].
+//! 6. *Bounded.* At most [`QUEUE_MAX`] writes wait; more make the caller wait.
 //!
-//! redb's file is copy-on-write with checksummed roots, so a kill at any instant leaves the last commit.
+//! ```text
+//! DIR/state.redb                  what is settled, and the number of the last record that is
+//! DIR/state.journal.0, .1         groups of writes since then: records whose body is [(key, value or null)], canonical
+//! ```
+//!
+//! What the journal holds is in memory, too, until it is full; then it goes into the database in one commit, which also
+//! keeps the number, and the journal is written over. Opening applies the records behind that number. A kill at any instant
+//! leaves the last whole record of the journal, and redb's last commit (its file is copy-on-write with checksummed roots).
 
+use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, PoisonError, RwLock, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use minicbor::bytes::ByteVec;
 use redb::{Database, ReadableDatabase, TableDefinition};
+use sealgrid_seal::canonical;
+use sealgrid_seal::digest::labels;
 use tokio::sync::oneshot;
+
+use crate::journal::{self, Entry as Record, Journal, Kind};
 
 /// Writes that may wait for the thread.
 pub const QUEUE_MAX: usize = 4096;
@@ -29,6 +44,16 @@ pub const LAZY: Duration = Duration::from_millis(50);
 const CACHE_BYTES: usize = 64 << 20;
 
 const TABLE: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("state-v1");
+/// Key of the number of the last settled record; no space begins with a zero.
+const SETTLED: &[u8] = &[0];
+
+/// The journal. Short in tests, so that its files take turns in all of them.
+const JOURNAL: Kind = Kind {
+    stem: "state.journal",
+    label: labels::STATE_JOURNAL,
+    segment_bytes: if cfg!(test) { 8 << 10 } else { 4 << 20 },
+    full_length: true,
+};
 
 /// A key and its value.
 pub type Entry = (Vec<u8>, Vec<u8>);
@@ -82,6 +107,10 @@ impl StateError {
         }
     }
 
+    fn open(error: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self::Open(Arc::new(error))
+    }
+
     fn disk(error: impl std::error::Error + Send + Sync + 'static) -> Self {
         Self::Disk(Arc::new(error))
     }
@@ -108,30 +137,38 @@ impl Durable {
     }
 }
 
+/// Keys that were written (`Some`) or deleted (`None`) since the database was.
+type Changes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
+
+/// What is known: the database, and what the journal holds beyond it.
+struct Content {
+    database: Database,
+    changes: RwLock<Changes>,
+}
+
 /// The state of one node. Clones share it.
 #[derive(Clone)]
 pub struct State {
-    database: Arc<Database>,
+    content: Arc<Content>,
     writes: mpsc::SyncSender<Write>,
 }
 
 impl State {
-    /// Opens the file, or makes it.
+    /// Opens the files, or makes them: `path` is the database's.
     ///
     /// # Errors
     /// [`StateError::Open`].
     pub fn open(path: &Path) -> Result<Self, StateError> {
         let database = Database::builder().set_cache_size(CACHE_BYTES).create(path);
-        let database = Arc::new(database.map_err(|error| StateError::Open(Arc::new(error)))?);
-        // A table that exists makes every later read simple.
-        commit(&database, std::iter::empty())?;
+        let content = Content { database: database.map_err(StateError::open)?, changes: RwLock::default() };
+        let writer = Writer::open(Arc::new(content), path.parent().unwrap_or(Path::new(".")))?;
+        let content = Arc::clone(&writer.content);
         let (writes, queue) = mpsc::sync_channel(QUEUE_MAX);
-        let owner = database.clone();
         thread::Builder::new()
             .name("state".to_owned())
-            .spawn(move || write_groups(&owner, &queue))
-            .map_err(|error| StateError::Open(Arc::new(error)))?;
-        Ok(Self { database, writes })
+            .spawn(move || writer.run(&queue))
+            .map_err(StateError::open)?;
+        Ok(Self { content, writes })
     }
 
     /// Queues a write; the receiver answers when it is durable. Writes are applied in the order of these calls. Blocks
@@ -163,10 +200,13 @@ impl State {
     /// # Errors
     /// [`StateError::Disk`].
     pub fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, StateError> {
-        let read = self.database.begin_read().map_err(StateError::disk)?;
-        let table = read.open_table(TABLE).map_err(StateError::disk)?;
-        let value = table.get(space.key(key).as_slice()).map_err(StateError::disk)?;
-        Ok(value.map(|value| value.value().to_vec()))
+        let key = space.key(key);
+        // Held until the database was read: else what is settled in between would be seen in neither.
+        let changes = self.content.changes.read().unwrap_or_else(PoisonError::into_inner);
+        match changes.get(&key) {
+            Some(value) => Ok(value.clone()),
+            None => self.content.settled(&key),
+        }
     }
 
     /// Everything in a space, by ascending key.
@@ -174,63 +214,166 @@ impl State {
     /// # Errors
     /// [`StateError::Disk`].
     pub fn all(&self, space: Space) -> Result<Vec<Entry>, StateError> {
+        let (from, to) = (vec![space.prefix()], vec![space.prefix() + 1]);
+        let changes = self.content.changes.read().unwrap_or_else(PoisonError::into_inner);
+        let mut entries = self.content.all_settled(&from, &to)?;
+        for (key, value) in changes.range(from..to) {
+            match value {
+                Some(value) => entries.insert(key.clone(), value.clone()),
+                None => entries.remove(key),
+            };
+        }
+        Ok(entries.into_iter().map(|(key, value)| (key[1..].to_vec(), value)).collect())
+    }
+}
+
+impl Content {
+    fn settled(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StateError> {
         let read = self.database.begin_read().map_err(StateError::disk)?;
         let table = read.open_table(TABLE).map_err(StateError::disk)?;
-        let (from, to) = ([space.prefix()], [space.prefix() + 1]);
-        let entries = table.range::<&[u8]>(&from[..]..&to[..]).map_err(StateError::disk)?;
+        let value = table.get(key).map_err(StateError::disk)?;
+        Ok(value.map(|value| value.value().to_vec()))
+    }
+
+    fn all_settled(&self, from: &[u8], to: &[u8]) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, StateError> {
+        let read = self.database.begin_read().map_err(StateError::disk)?;
+        let table = read.open_table(TABLE).map_err(StateError::disk)?;
+        let entries = table.range::<&[u8]>(from..to).map_err(StateError::disk)?;
         entries
             .map(|entry| {
                 let (key, value) = entry.map_err(StateError::disk)?;
-                Ok((key.value()[1..].to_vec(), value.value().to_vec()))
+                Ok((key.value().to_vec(), value.value().to_vec()))
             })
             .collect()
     }
-}
 
-fn write_groups(database: &Database, queue: &mpsc::Receiver<Write>) {
-    while let Ok(first) = queue.recv() {
-        let mut group = vec![first];
-        let until = Instant::now() + LAZY;
-        while group.iter().all(|write| write.done.is_none())
-            && group.len() < GROUP_MAX
-            && let Ok(next) = queue.recv_timeout(until.saturating_duration_since(Instant::now()))
+    /// Moves the changes into the database, durably, together with the number of the last record that they came from.
+    fn settle(&self, number: u64) -> Result<(), StateError> {
+        let mut changes = self.changes.write().unwrap_or_else(PoisonError::into_inner);
+        let transaction = self.database.begin_write().map_err(StateError::disk)?;
         {
-            group.push(next);
-        }
-        while group.len() < GROUP_MAX
-            && let Ok(next) = queue.try_recv()
-        {
-            group.push(next);
-        }
-        let outcome = commit(database, group.iter().map(|write| (&write.key, write.value.as_deref())));
-        let failed = outcome.is_err();
-        for done in group.into_iter().filter_map(|write| write.done) {
-            // Nobody waits any more when the caller was dropped; the value is durable all the same.
-            let _ = done.send(outcome.clone());
-        }
-        if failed {
-            // What the disk holds is unknown now: a restart reads it.
-            return;
-        }
-    }
-}
-
-fn commit<'a>(
-    database: &Database,
-    writes: impl Iterator<Item = (&'a Vec<u8>, Option<&'a [u8]>)>,
-) -> Result<(), StateError> {
-    let transaction = database.begin_write().map_err(StateError::disk)?;
-    {
-        let mut table = transaction.open_table(TABLE).map_err(StateError::disk)?;
-        for (key, value) in writes {
-            match value {
-                Some(value) => table.insert(key.as_slice(), value).map(drop),
-                None => table.remove(key.as_slice()).map(drop),
+            let mut table = transaction.open_table(TABLE).map_err(StateError::disk)?;
+            for (key, value) in &*changes {
+                match value {
+                    Some(value) => table.insert(key.as_slice(), value.as_slice()).map(drop),
+                    None => table.remove(key.as_slice()).map(drop),
+                }
+                .map_err(StateError::disk)?;
             }
-            .map_err(StateError::disk)?;
+            table.insert(SETTLED, &number.to_le_bytes()[..]).map_err(StateError::disk)?;
+        }
+        transaction.commit().map_err(StateError::disk)?;
+        changes.clear();
+        Ok(())
+    }
+}
+
+/// The thread's side.
+struct Writer {
+    content: Arc<Content>,
+    journal: Journal,
+    /// Number of the last record.
+    number: u64,
+}
+
+/// The body of a record.
+type Body = Vec<(ByteVec, Option<ByteVec>)>;
+
+impl Writer {
+    /// Applies what the journal holds beyond the database.
+    fn open(content: Arc<Content>, dir: &Path) -> Result<Self, StateError> {
+        // A table that exists makes every later read simple.
+        let transaction = content.database.begin_write().map_err(StateError::open)?;
+        transaction.open_table(TABLE).map_err(StateError::open)?;
+        transaction.commit().map_err(StateError::open)?;
+        let settled = content.settled(SETTLED)?;
+        let settled = match settled.as_deref().map(<[u8; 8]>::try_from) {
+            None => 0,
+            Some(Ok(number)) => u64::from_le_bytes(number),
+            Some(Err(error)) => return Err(StateError::open(error)),
+        };
+        let (journal, records) = Journal::open(dir, JOURNAL).map_err(StateError::open)?;
+        let mut writer = Self { content, journal, number: settled };
+        let mut newest = settled;
+        for record in records {
+            newest = newest.max(record.number);
+            writer.replay(&record)?;
+        }
+        // Beside another database's journal: its numbers must not come again.
+        writer.number = newest;
+        writer.content.settle(writer.number)?;
+        Ok(writer)
+    }
+
+    /// Others were settled before; a gap cannot be, for each file is written in order.
+    fn replay(&mut self, record: &Record) -> Result<(), StateError> {
+        if record.number != self.number + 1 {
+            return Ok(());
+        }
+        let body: Body = canonical::decode(&record.body, usize::MAX).map_err(StateError::open)?;
+        let mut changes = self.content.changes.write().unwrap_or_else(PoisonError::into_inner);
+        changes.extend(body.into_iter().map(|(key, value)| (key.into(), value.map(Into::into))));
+        self.number = record.number;
+        Ok(())
+    }
+
+    fn run(mut self, queue: &mpsc::Receiver<Write>) {
+        while let Ok(first) = queue.recv() {
+            let group = gather(first, queue);
+            let (mut changes, mut waiting) = (Vec::new(), Vec::new());
+            for Write { key, value, done } in group {
+                changes.push((ByteVec::from(key), value.map(ByteVec::from)));
+                waiting.extend(done);
+            }
+            let outcome = self.write(changes);
+            let failed = outcome.is_err();
+            for done in waiting {
+                // Nobody waits any more when the caller was dropped; the value is durable all the same.
+                let _ = done.send(outcome.clone());
+            }
+            // Where writing failed, what the disk holds is unknown: a restart reads it.
+            if failed || self.settle_if_full().is_err() {
+                return;
+            }
         }
     }
-    transaction.commit().map_err(StateError::disk)
+
+    fn write(&mut self, body: Body) -> Result<(), StateError> {
+        let bytes = canonical::encode(&body);
+        let record =
+            journal::record(JOURNAL.label, self.number + 1, |record| record.extend_from_slice(&bytes));
+        self.journal.append(&record).map_err(StateError::disk)?;
+        self.number += 1;
+        let mut changes = self.content.changes.write().unwrap_or_else(PoisonError::into_inner);
+        changes.extend(body.into_iter().map(|(key, value)| (key.into(), value.map(Into::into))));
+        Ok(())
+    }
+
+    fn settle_if_full(&mut self) -> Result<(), StateError> {
+        if self.journal.is_full() {
+            self.content.settle(self.number)?;
+            self.journal.turn();
+        }
+        Ok(())
+    }
+}
+
+/// What has queued; a write that nobody waits for waits for company.
+fn gather(first: Write, queue: &mpsc::Receiver<Write>) -> Vec<Write> {
+    let mut group = vec![first];
+    let until = Instant::now() + LAZY;
+    while group.iter().all(|write| write.done.is_none())
+        && group.len() < GROUP_MAX
+        && let Ok(next) = queue.recv_timeout(until.saturating_duration_since(Instant::now()))
+    {
+        group.push(next);
+    }
+    while group.len() < GROUP_MAX
+        && let Ok(next) = queue.try_recv()
+    {
+        group.push(next);
+    }
+    group
 }
 
 #[cfg(test)]
@@ -297,6 +440,52 @@ mod tests {
         assert_eq!(state.all(Space::Jobs).expect("read").len(), 3);
     }
 
+    #[tokio::test]
+    async fn what_was_written_and_deleted_is_the_same_after_every_reopening() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("state.redb");
+        let mut model = BTreeMap::new();
+        for round in 0u32..8 {
+            let state = reopen(&path);
+            let found: BTreeMap<_, _> = state.all(Space::Jobs).expect("read").into_iter().collect();
+            assert_eq!(found, model, "round {round}");
+            // Of 13 keys each is written and deleted many times; the journal's files take turns about every 70 writes.
+            for step in 0..100u32 * round {
+                let key = vec![u8::try_from((step * 7 + round) % 13).expect("small")];
+                let value = (step % 3 != 0).then(|| vec![u8::try_from(step % 251).expect("small"); 64]);
+                match &value {
+                    Some(value) => model.insert(key.clone(), value.clone()),
+                    None => model.remove(&key),
+                };
+                state.put(Space::Jobs, &key, value.clone()).await.expect("written");
+                assert_eq!(state.get(Space::Jobs, &key).expect("read"), value);
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_record_that_was_torn_is_as_if_it_was_never_written() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("state.redb");
+        for value in 1..=3 {
+            reopen(&path).put(Space::Jobs, b"a", Some(vec![value; 100])).await.expect("written");
+        }
+        {
+            let state = reopen(&path);
+            state.put(Space::Jobs, b"a", Some(vec![4; 100])).await.expect("written");
+            state.put(Space::Jobs, b"a", Some(vec![5; 100])).await.expect("written");
+        }
+        let file = journal::path(folder.path(), JOURNAL.stem, 0);
+        let mut bytes = std::fs::read(&file).expect("there");
+        let last = bytes.iter().rposition(|byte| *byte == 5).expect("the last value");
+        bytes[last] = 0;
+        drop(reopen_after(&path, || std::fs::write(&file, &bytes).expect("written")));
+        assert_eq!(reopen(&path).get(Space::Jobs, b"a").expect("read"), Some(vec![4; 100]));
+        // What comes after takes the torn one's place.
+        reopen(&path).put(Space::Jobs, b"a", Some(vec![6; 100])).await.expect("written");
+        assert_eq!(reopen(&path).get(Space::Jobs, b"a").expect("read"), Some(vec![6; 100]));
+    }
+
     const CHILD_PATH: &str = "SEALGRID_TEST_STATE";
 
     /// Not a test by itself: the process that the next test kills. Puts numbered values, eight callers at a time, and says
@@ -360,6 +549,16 @@ mod tests {
         std::fs::write(&path, b"something else entirely, long enough to be looked at").expect("written");
         assert_eq!(State::open(&path).err().expect("no state").code(), "E-STO-41");
         assert_eq!(StateError::Closed.code(), "E-STO-42");
+    }
+
+    /// Changes a file once nobody holds the state any more.
+    fn reopen_after(path: &Path, change: impl Fn()) -> State {
+        let taken = || Database::builder().open(path).is_err();
+        while taken() {
+            thread::sleep(Duration::from_millis(10));
+        }
+        change();
+        reopen(path)
     }
 
     /// The writing thread lets go of the file a moment after the last handle is dropped.

@@ -209,7 +209,8 @@ async fn a_replayed_job_is_refused_by_the_node_that_had_it_even_after_a_restart(
     };
     assert_eq!(why(&Message::decode(&stolen).expect("a message")), Why::OtherClient);
 
-    ask(Message::Close(answer.job).encode(), &api::CLOSE).await;
+    let over = sealgrid_seal::canonical::encode(&vec![answer.job]);
+    ask(over, &api::CLOSE).await;
     assert_eq!(why(&ask(assign.clone(), &api::ASSIGN).await.expect("a message")), Why::Replayed);
     assert_eq!(Why::Replayed.code(), "E-QRM-05");
 
