@@ -60,14 +60,15 @@ const COSTS: MeasuredCosts =
 impl Asking {
     /// Opens a client of `grid` as `identity`.
     pub fn open(grid: &LocalGrid, trust: TrustRoots, identity: SigningIdentity) -> Result<Self, Failure> {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
+        // One thread: a job is a chain of waits, and handing each over to another thread costs more than it gains.
+        let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(|error| Failure::new("E-AVL-02", "the client cannot start its threads").why(error))?;
         let loaded = Loaded::from_file(&grid.directory(), &trust.authority)
             .map_err(|error| Failure::new(error.code(), "the grid's directory is not trusted").why(error))?;
         let options = ClientOptions::default();
-        let own = SigningIdentity::from_seed(&identity.seed());
+        let own = identity.duplicate();
         let client = runtime
             .block_on(Box::pin(GridClient::open(own, loaded, options)))
             .map_err(|error| failed(&error))?;
@@ -232,8 +233,8 @@ impl Asking {
         found: &Found,
         inputs: Vec<Batch>,
     ) -> Result<(PublicIdentity, Vec<u8>), ClientError> {
-        let plan = self.runtime.block_on(Box::pin(self.client.plan(&job(policy, plan, found, inputs))))?;
-        let identity = SigningIdentity::from_seed(&self.identity.seed());
+        let plan = self.runtime.block_on(Box::pin(self.client.plan(job(policy, plan, found, inputs))))?;
+        let identity = self.identity.duplicate();
         let mut machine = ClientMachine::begin(identity, crate::entropy(), plan, crate::now())?;
         while let Some(effect) = machine.poll() {
             match effect {

@@ -4,15 +4,17 @@ use std::sync::Arc;
 
 use sealgrid_graph::execute::{Batch, Prepared};
 use sealgrid_graph::model::Model;
-use sealgrid_node::client::{ClientError, ClientOptions, GridClient, Job};
+use sealgrid_node::client::{ClientOptions, GridClient, Job};
 use sealgrid_node::directory::Loaded;
 use sealgrid_node::log_store::LogStore;
-use sealgrid_node::measure::{self, Plain, Spread};
+use sealgrid_node::measure::{self, Plain, PlainCall, Spread};
 use sealgrid_protocol::names::{Protection, Verification};
 use sealgrid_protocol::policy::Policy;
 use sealgrid_seal::identity::SigningIdentity;
+use tokio::runtime::{Builder, Runtime};
 
 use super::Line;
+use crate::data::Records;
 use crate::failure::{Failure, unwritable};
 use crate::local_grid::{Layout, LocalGrid};
 use crate::output::duration;
@@ -25,6 +27,9 @@ const NODES: usize = 3;
 const IN_FLIGHT: usize = 48;
 const JOBS: usize = 4000;
 
+/// Records of one job: a small one, and one of about a mebibyte.
+const RECORDS: [usize; 2] = [1, 32_768];
+
 /// Sealed jobs of the breast-tumour network.
 pub fn jobs(lines: &mut Vec<Line>) -> Result<(), Failure> {
     let scratch = tempfile::tempdir().map_err(|error| unwritable("the temporary folder".as_ref(), &error))?;
@@ -36,50 +41,77 @@ pub fn jobs(lines: &mut Vec<Line>) -> Result<(), Failure> {
     let grid = LocalGrid::at(scratch.path().join("grid"));
     grid.lay_out(&Layout { nodes: NODES, models: vec![file], faults: Vec::new() })?;
     let processes = grid.start()?;
-
-    let mut records = shipped.test()?;
-    records.rows.truncate(1);
-    let (inputs, _) = asking::encode(&records, &model.public())?;
-    let failed = |error: sealgrid_graph::execute::ExecuteError| Failure::new(error.code(), error.to_string());
-    let prepared: Arc<dyn Prepared> =
-        engines::executor().prepare(Arc::clone(model.graph())).map_err(failed)?.into();
-    let mut plain = Plain::start(prepared, &inputs[0]).map_err(disk)?;
-    let plain = measure::repeat(1000, || plain.ask()).map_err(disk)?;
-    let synced = measure::durable_write(scratch.path(), 512, 200).map_err(disk)?;
-
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::new("E-AVL-02", "the client cannot start its threads").why(error))?;
-    let measured = runtime.block_on(Box::pin(measured(&grid, &model, &inputs)));
+    let test = shipped.test()?;
+    let one_at_a_time = async {
+        let client = client(&grid, &model).await?;
+        for count in RECORDS {
+            beside_plain(&client, &model, &inputs(&test, &model, count)?, lines).await?;
+        }
+        client.close().await;
+        Ok(())
+    };
+    // As `run` has it: one thread. Many at once get all processors.
+    let measured = started(Builder::new_current_thread().enable_all())
+        .and_then(|runtime| runtime.block_on(Box::pin(one_at_a_time)))
+        .and_then(|()| started(Builder::new_multi_thread().enable_all()))
+        .and_then(|runtime| runtime.block_on(Box::pin(many_at_once(&grid, &model, &test, lines))));
     processes.stop();
-    let (one, took, each) = measured?;
-
-    let beside = format!("in the clear over TCP: {}; one fsync: {}", spread(plain), spread(synced));
+    measured?;
+    let synced = measure::durable_write(scratch.path(), 512, 200).map_err(disk)?;
     lines.push(Line {
-        what: "sealed job, one at a time".into(),
-        least: one.least,
-        beside: format!("{}; {beside}", spread(one)),
+        what: "one fsync of 512 bytes".into(),
+        least: synced.least,
+        beside: format!("{}; each sealed job waits for one", spread(synced)),
     });
-    let rate = JOBS as f64 / took.as_secs_f64();
-    let beside = format!("{rate:.0} jobs a second, {IN_FLIGHT} under way; {}", spread(each));
-    lines.push(Line { what: "sealed job, many at once".into(), least: each.least, beside });
     Ok(())
 }
 
-async fn measured(
-    grid: &LocalGrid,
-    model: &Model,
-    inputs: &[Batch],
-) -> Result<(Spread, std::time::Duration, Spread), Failure> {
+async fn client(grid: &LocalGrid, model: &Model) -> Result<GridClient, Failure> {
     let trust = roots::read(&grid.roots())?;
     let loaded = Loaded::from_file(&grid.directory(), &trust.authority)
         .map_err(|error| Failure::new(error.code(), "the grid's directory is not trusted").why(error))?;
     let identity = SigningIdentity::generate(&mut crate::entropy());
-    let failed = |error: ClientError| asking::failed(&error);
-    let client = GridClient::open(identity, loaded, ClientOptions::default()).await.map_err(failed)?;
+    let client = GridClient::open(identity, loaded, ClientOptions::default()).await;
+    let client = client.map_err(|error| asking::failed(&error))?;
     client.know(model.public()).await;
-    let job = || Job {
+    Ok(client)
+}
+
+/// The first `count` of the test records, over and over.
+fn inputs(test: &Records, model: &Model, count: usize) -> Result<Vec<Batch>, Failure> {
+    let mut records = test.clone();
+    records.rows = test.rows.iter().cycle().take(count).cloned().collect();
+    Ok(asking::encode(&records, &model.public())?.0)
+}
+
+fn started(runtime: &mut Builder) -> Result<Runtime, Failure> {
+    let failed = |error| Failure::new("E-AVL-02", "the client cannot start its threads").why(error);
+    runtime.build().map_err(failed)
+}
+
+async fn many_at_once(
+    grid: &LocalGrid,
+    model: &Model,
+    test: &Records,
+    lines: &mut Vec<Line>,
+) -> Result<(), Failure> {
+    let client = Arc::new(client(grid, model).await?);
+    let inputs = inputs(test, model, 1)?;
+    let (took, each) = measure::many_at_once(&client, || job(model, &inputs), IN_FLIGHT, JOBS)
+        .await
+        .map_err(|error| asking::failed(&error))?;
+    client.close().await;
+    let rate = JOBS as f64 / took.as_secs_f64();
+    lines.push(Line {
+        what: "sealed job, many at once".into(),
+        least: each.least,
+        beside: format!("{rate:.0} jobs a second, {IN_FLIGHT} under way; {}", spread(each)),
+    });
+    Ok(())
+}
+
+fn job(model: &Model, inputs: &[Batch]) -> Job {
+    Job {
         model: model.commitment(),
         inputs: inputs.to_vec(),
         policy: Policy { verification: Verification::Signed, ..Policy::default() },
@@ -87,12 +119,42 @@ async fn measured(
         verification: Verification::Signed,
         graph: None,
         log: false,
+    }
+}
+
+/// One job at a time; the same work as a call that is encrypted on the way and nothing more; and in the clear.
+async fn beside_plain(
+    client: &GridClient,
+    model: &Model,
+    inputs: &[Batch],
+    lines: &mut Vec<Line>,
+) -> Result<(), Failure> {
+    let records = inputs[0].records();
+    let times = if records == 1 { 1000 } else { 200 };
+    let broken =
+        |error: &dyn std::fmt::Display| Failure::new("E-NET-17", "a measuring call failed").why(error);
+    let prepared: Arc<dyn Prepared> = engines::executor()
+        .prepare(Arc::clone(model.graph()))
+        .map_err(|error| Failure::new(error.code(), error.to_string()))?
+        .into();
+    let mut clear = Plain::start(Arc::clone(&prepared), &inputs[0]).map_err(|error| broken(&error))?;
+    let clear = measure::repeat(times, || clear.ask()).map_err(|error| broken(&error))?;
+    let call = PlainCall::start(prepared, &inputs[0]).await.map_err(|error| broken(&error))?;
+    let plain =
+        measure::repeat_async(times, async || call.ask().await).await.map_err(|error| broken(&error))?;
+    call.close().await;
+    let sealed = measure::one_by_one(client, || job(model, inputs), times)
+        .await
+        .map_err(|error| asking::failed(&error))?;
+    let mut line = |what: &str, took: Spread, beside: &str| {
+        let beside = format!("{}{beside}", spread(took));
+        lines.push(Line { what: format!("{what}, {records} records"), least: took.least, beside });
     };
-    let client = Arc::new(client);
-    let one = measure::one_by_one(&client, job, 300).await.map_err(failed)?;
-    let (took, each) = measure::many_at_once(&client, job, IN_FLIGHT, JOBS).await.map_err(failed)?;
-    client.close().await;
-    Ok((one, took, each))
+    line("in the clear over TCP", clear, "");
+    line("plain call", plain, "; encrypted on the way alone");
+    let overhead = sealed.median.saturating_sub(plain.median);
+    line("sealed job, one at a time", sealed, &format!("; {} above plain", duration(overhead)));
+    Ok(())
 }
 
 /// Durable appends in batches.

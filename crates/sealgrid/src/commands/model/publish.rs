@@ -68,9 +68,9 @@ impl Publish {
         }
         let owner = match &self.owner {
             Some(name) => key::signing(home, name, self.passphrase_file.as_deref())?,
-            None => SigningIdentity::from_seed(&authority.seed()),
+            None => authority.duplicate(),
         };
-        let asking = Asking::open(&grid, trust, SigningIdentity::from_seed(&owner.seed()))?;
+        let asking = Asking::open(&grid, trust, owner.duplicate())?;
         let file = model.to_bytes();
         let publication = Publication::of(authority.public(), model.commitment(), &file, crate::now());
         let statement = publication.sign(&owner);
