@@ -37,6 +37,16 @@ pub struct KeptJob {
     recipient: JobPublicKey,
 }
 
+/// A job that an earlier process left.
+pub struct Pending {
+    /// Where it is kept.
+    pub job: KeptJob,
+    /// What was typed.
+    pub command: SecretBytes,
+    /// What its machine kept, by key.
+    pub records: Vec<(Vec<u8>, SecretBytes)>,
+}
+
 impl KeptJobs {
     /// Opens the home's kept jobs with its storage keys, or with the one of that name.
     pub fn open(home: &Home, name: Option<&str>, passphrase_file: Option<&Path>) -> Result<Self, Failure> {
@@ -57,32 +67,32 @@ impl KeptJobs {
         Ok(job)
     }
 
-    /// Every kept job with its command and its records.
-    #[expect(clippy::type_complexity, reason = "a job, what was typed, what was kept; used once")]
-    pub fn pending(&self) -> Result<Vec<(KeptJob, SecretBytes, Vec<(Vec<u8>, SecretBytes)>)>, Failure> {
-        let mut jobs = Vec::new();
+    /// Every kept job, or why it cannot be read: one broken job does not hide the others.
+    pub fn pending(&self) -> Result<Vec<Result<Pending, Failure>>, Failure> {
         if !self.folder.exists() {
-            return Ok(jobs);
+            return Ok(Vec::new());
         }
         let entries = std::fs::read_dir(&self.folder).map_err(|error| unreadable(&self.folder, &error))?;
-        for folder in entries.flatten().map(|entry| entry.path()).take(JOBS_MAX) {
-            let command = folder.join(COMMAND);
-            if !command.exists() {
-                // killed before the command was kept: nothing was sent
-                let _ended = std::fs::remove_dir_all(&folder);
-                continue;
-            }
-            let (command, recipient) = self.read(&command)?;
-            let mut records = Vec::new();
-            let files = std::fs::read_dir(&folder).map_err(|error| unreadable(&folder, &error))?;
-            for path in files.flatten().map(|entry| entry.path()) {
-                let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-                let Ok(key) = hex::decode(name) else { continue };
-                records.push((key, self.read(&path)?.0));
-            }
-            jobs.push((KeptJob { folder, recipient }, command, records));
+        let folders = entries.flatten().map(|entry| entry.path()).take(JOBS_MAX);
+        Ok(folders.filter_map(|folder| self.pending_in(folder).transpose()).collect())
+    }
+
+    fn pending_in(&self, folder: PathBuf) -> Result<Option<Pending>, Failure> {
+        let command = folder.join(COMMAND);
+        if !command.exists() {
+            // killed before the command was kept: nothing was sent
+            let _ended = std::fs::remove_dir_all(&folder);
+            return Ok(None);
         }
-        Ok(jobs)
+        let (command, recipient) = self.read(&command)?;
+        let mut records = Vec::new();
+        let files = std::fs::read_dir(&folder).map_err(|error| unreadable(&folder, &error))?;
+        for path in files.flatten().map(|entry| entry.path()) {
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            let Ok(key) = hex::decode(name) else { continue };
+            records.push((key, self.read(&path)?.0));
+        }
+        Ok(Some(Pending { job: KeptJob { folder, recipient }, command, records }))
     }
 
     /// Opens one file with whichever key it is sealed to.

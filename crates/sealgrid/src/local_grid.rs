@@ -79,8 +79,29 @@ impl LocalGrid {
         &self.dir
     }
 
-    /// Lays out a new grid: keys, configurations, signed directory, trust roots.
+    /// Lays out a new grid: keys, configurations, signed directory, trust roots. Whole or not at all: it is made beside
+    /// its place and moved there once it is complete, so that no half of one is ever taken for a grid.
     pub fn lay_out(&self, layout: &Layout) -> Result<(), Failure> {
+        let failed = |error: std::io::Error| unwritable(&self.dir, &error);
+        let mut beside = self.dir.clone().into_os_string();
+        beside.push(".new");
+        let new = Self::at(beside);
+        // Left by a process that was killed: no node ever ran from it.
+        if new.dir.exists() {
+            std::fs::remove_dir_all(&new.dir).map_err(failed)?;
+        }
+        let laid = new.fill(layout).and_then(|()| {
+            std::fs::rename(&new.dir, &self.dir)
+                .map_err(|error| failed(error).hint("name a new or an empty folder with --dir DIR"))
+        });
+        if laid.is_err() {
+            // What failed is the news; what is left is removed by the next attempt.
+            let _ = std::fs::remove_dir_all(&new.dir);
+        }
+        laid
+    }
+
+    fn fill(&self, layout: &Layout) -> Result<(), Failure> {
         std::fs::create_dir_all(&self.dir).map_err(|error| unwritable(&self.dir, &error))?;
         let passphrase = self.new_passphrase()?;
         let authority = self.new_authority(&passphrase)?;

@@ -14,7 +14,7 @@ use crate::commands::data;
 use crate::data::{Cell, Records, Results};
 use crate::failure::Failure;
 use crate::home::Home;
-use crate::kept::{KeptJob, KeptJobs};
+use crate::kept::{KeptJob, KeptJobs, Pending};
 use crate::local_grid;
 use crate::output::{Output, Report, duration, table};
 
@@ -99,7 +99,7 @@ impl Run {
         };
         // A fresh identity for every run: nodes cannot link two runs by it.
         let identity = SigningIdentity::generate(&mut crate::entropy());
-        let asking = Asking::open(&grid, trust, SigningIdentity::from_seed(&identity.seed()))?;
+        let asking = Asking::open(&grid, trust, identity.duplicate())?;
         let found = asking.find(model, home)?;
         let (inputs, unused) = asking::encode(&records, &found.public)?;
         if !unused.is_empty() {
@@ -157,31 +157,44 @@ impl Run {
         }
     }
 
-    /// Finishes every kept job; the last one's report, or the first one's failure.
+    /// Finishes every kept job that can be finished; one that fails does not hold up the others.
     fn resume(self, home: &Home, output: Output) -> Result<Report, Failure> {
         let jobs = KeptJobs::open(home, None, self.passphrase_file.as_deref())?;
-        let mut texts = Vec::new();
         let mut finished = Vec::new();
-        for (kept, command, records) in jobs.pending()? {
-            let (identity, command) = from_bytes(&command)?;
-            let report = resumed(kept, identity, &command, records, home, output)?;
-            texts.push(report.text);
-            finished.push(report.json);
+        let mut failed = Vec::new();
+        for pending in jobs.pending()? {
+            match pending.and_then(|pending| resumed(pending, home, output)) {
+                Ok(report) => finished.push(report),
+                Err(failure) => failed.push(failure),
+            }
         }
+        if !failed.is_empty() {
+            // The failure takes the report's place; who is finished is said before it.
+            finished.iter().for_each(|report| output.say(report.text.clone()));
+            return Err(several(failed));
+        }
+        let texts: Vec<&str> = finished.iter().map(|report| report.text.as_str()).collect();
         let text = if texts.is_empty() { "no job is kept in this home".to_owned() } else { texts.join("\n") };
-        Ok(Report::new(text, serde_json::json!({ "resumed": finished })))
+        let json: Vec<&serde_json::Value> = finished.iter().map(|report| &report.json).collect();
+        Ok(Report::new(text, serde_json::json!({ "resumed": json })))
     }
 }
 
+/// The first failure, with the others as further reasons.
+fn several(mut failures: Vec<Failure>) -> Failure {
+    let first = failures.remove(0);
+    if failures.is_empty() {
+        return first;
+    }
+    let others = failures.iter().map(|failure| format!("another job: {} {}", failure.code, failure.what));
+    let why: Vec<String> = first.why.iter().cloned().chain(others).collect();
+    first.why(why.join("; "))
+}
+
 /// One kept job to its end.
-fn resumed(
-    kept: KeptJob,
-    identity: SigningIdentity,
-    command: &Command,
-    records: Vec<(Vec<u8>, SecretBytes)>,
-    home: &Home,
-    output: Output,
-) -> Result<Report, Failure> {
+fn resumed(pending: Pending, home: &Home, output: Output) -> Result<Report, Failure> {
+    let Pending { job: kept, command, records } = pending;
+    let (identity, command) = from_bytes(&command)?;
     let grid = local_grid::existing(Some(command.grid.clone()), home)?;
     let trust = asking::trust_roots(command.roots.as_deref(), &grid, home)?;
     let asking = Asking::open(&grid, trust, identity)?;
@@ -189,7 +202,7 @@ fn resumed(
     output.say("taking up a kept job");
     let ended = asking.resume(records, &found, &kept, &mut narrated(&asking, output, 11));
     let report = ended.map_err(|error| (refused(&asking, &error), is_over(&error))).and_then(|resumed| {
-        delivered(&asking, &found, &resumed.outcome, &resumed.inputs, command, home)
+        delivered(&asking, &found, &resumed.outcome, &resumed.inputs, &command, home)
             .map_err(|failure| (failure, false))
     });
     ended_with(report, Some(kept), asking)

@@ -83,12 +83,16 @@ fn a_client_killed_in_the_middle_of_its_job_finishes_the_same_job_when_it_is_sta
         assert!(!bytes.windows(8).any(|part| part == b"out.csv\"" || part == b"breast-c"));
     }
 
-    let resumed = home.json(&[&["run", "--resume"][..], &with_key].concat());
-    let finished = &resumed["resumed"][0];
-    assert!(finished["job"].as_str().expect("a job").contains(&job), "{finished} is {job}");
-    assert_eq!(finished["records"], 228);
+    // A job that cannot be read fails by itself.
+    let broken = jobs.join("broken");
+    std::fs::create_dir(&broken).expect("made");
+    std::fs::write(broken.join("command"), b"no object at rest").expect("written");
+    home.fails(&[&["run", "--resume"][..], &with_key].concat(), "E-KEY-13", 7);
     assert_eq!(std::fs::read_to_string(&out).expect("results").lines().count(), 229);
-    home.json(&["verify", "r.receipt", "--roots", "grid/roots"]);
+    assert!(broken.exists() && files(&jobs).len() == 1, "the other one is over");
+    std::fs::remove_dir_all(broken).expect("removed");
+    let verdict = home.json(&["verify", "r.receipt", "--roots", "grid/roots"]);
+    assert!(verdict.to_string().contains(&job), "{verdict} is {job}");
     assert!(files(&jobs).is_empty(), "nothing of the job stays");
     assert_eq!(home.run(&[&["run", "--resume"][..], &with_key].concat()).status, 0);
 }

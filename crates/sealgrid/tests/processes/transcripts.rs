@@ -91,6 +91,21 @@ fn a_grid_is_refused_what_it_cannot_be() {
     );
     std::fs::create_dir(home.path("mine")).expect("made");
     home.fails(&["demo", "--dir", "mine"], "E-USE-04", 2);
+    // One draw of three from five seats three given nodes once in ten times.
+    let demo =
+        ["demo", "--dir", "unlucky", "--draws", "1", "--fault", "lie", "--fault", "lie", "--fault", "lie"];
+    let mut said = home.run(&demo);
+    while said.stderr.contains("E-QRM-20") {
+        said = home.run(&demo);
+    }
+    assert!(said.status == 5 && said.stderr.contains("E-AVL-04"), "{}", said.stderr);
+    // What a killed layout left is not a grid, and in the way of none; what somebody put there stays.
+    std::fs::create_dir_all(home.path("late.new/node-1")).expect("made");
+    drop(home.up("late", &["--nodes", "1"]));
+    assert!(!home.path("late.new").exists());
+    std::fs::write(home.path("mine/letters"), "mine").expect("written");
+    home.fails(&["up", "--dir", "mine", "--nodes", "1", "--seconds", "1"], "E-STO-01", 5);
+    assert!(home.path("mine/letters").exists() && !home.path("mine.new").exists());
     home.fails(&["verify", "a", "b", "--opening", "o"], "E-USE-02", 2);
     home.fails(&["node", "--config", "none.toml"], "E-USE-40", 2);
 
