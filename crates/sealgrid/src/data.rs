@@ -302,9 +302,12 @@ fn number(field: &str, row: usize, column: &str) -> Result<f64, Failure> {
 
 fn from_npy(bytes: &[u8]) -> Result<Records, Failure> {
     let malformed = |why: String| Failure::new("E-DAT-05", "not a NumPy file this program reads").why(why);
-    // The reader makes room for the header before it reads it.
-    if npy_header_end(bytes).is_none_or(|end| end > bytes.len() as u64) {
-        return Err(malformed("the file is shorter than its header".to_owned()));
+    // The reader makes room for the header before it reads it, and takes a time for it that doubles with every bracket.
+    let header = npy_header_end(bytes).and_then(|end| bytes.get(..end));
+    let header = header.ok_or_else(|| malformed("the file is shorter than its header".to_owned()))?;
+    let brackets = header.iter().filter(|byte| b"([{".contains(byte)).count();
+    if brackets > NPY_BRACKETS_MAX || header.len() > NPY_HEADER_BYTES_MAX {
+        return Err(malformed("its header is not that of a plain array".to_owned()));
     }
     let file = npyz::NpyFile::new(bytes).map_err(|error| malformed(error.to_string()))?;
     let shape: Vec<u64> = file.shape().to_vec();
@@ -333,13 +336,18 @@ fn from_npy(bytes: &[u8]) -> Result<Records, Failure> {
 }
 
 /// Where the header ends: behind magic, version, its length (2 bytes in version 1, 4 bytes from 2 on) and itself.
-fn npy_header_end(bytes: &[u8]) -> Option<u64> {
+fn npy_header_end(bytes: &[u8]) -> Option<usize> {
     match bytes.strip_prefix(b"\x93NUMPY")? {
-        [1, _, a, b, ..] => Some(10 + u64::from(u16::from_le_bytes([*a, *b]))),
-        [_, _, a, b, c, d, ..] => Some(12 + u64::from(u32::from_le_bytes([*a, *b, *c, *d]))),
+        [1, _, a, b, ..] => Some(10 + usize::from(u16::from_le_bytes([*a, *b]))),
+        [_, _, a, b, c, d, ..] => usize::try_from(u32::from_le_bytes([*a, *b, *c, *d])).ok()?.checked_add(12),
         _ => None,
     }
 }
+
+/// Opening brackets in the header of a plain array: one of the dictionary, one of the shape (NEP 1).
+const NPY_BRACKETS_MAX: usize = 2;
+/// Bytes of such a header at most, with magic and padding.
+const NPY_HEADER_BYTES_MAX: usize = 4096;
 
 fn npy_numbers(file: npyz::NpyFile<&[u8]>) -> Result<Vec<f64>, String> {
     let npyz::DType::Plain(kind) = file.dtype() else { return Err("a record array".to_owned()) };
