@@ -16,7 +16,7 @@ use sealgrid_protocol::job::client::{
     Accepted, Adjudicate, ClientEffect, ClientEvent, ClientMachine, ClientReport, Decision, Party, Patience,
     Plan as JobPlan, PlanError, Refused,
 };
-use sealgrid_protocol::job::header::{self, JobHeader, Payload, RefereeRule, TraceShape, commit_inputs};
+use sealgrid_protocol::job::header::{self, CommittedPayload, JobHeader, Payload, RefereeRule, TraceShape};
 use sealgrid_protocol::job::message::{Exchange, Message, Why};
 use sealgrid_protocol::job::work::Judged;
 use sealgrid_protocol::log::note::Note;
@@ -601,7 +601,7 @@ impl GridClient {
         let started = Instant::now();
         let prepared = self.prepare(&mut job).await?;
         progress(prepared.drawn());
-        let opening_key = prepared.plan.payload.job_key.duplicate();
+        let opening_key = prepared.plan.payload.payload().job_key.duplicate();
         if let Some(keep) = keep {
             let context = Context {
                 version: 1,
@@ -614,7 +614,7 @@ impl GridClient {
                 log: job.log,
                 job_key: *opening_key.expose(),
                 model: job.model,
-                inputs: prepared.plan.payload.inputs.clone(),
+                inputs: prepared.plan.payload.payload().inputs.clone(),
             };
             let key = [&prepared.plan.header.id().0.0[..], CONTEXT].concat();
             keep.put(&key, &SecretBytes::new(canonical::encode(&context))).map_err(ClientError::Keep)?;
@@ -720,9 +720,10 @@ impl GridClient {
         let job_key = CommitmentKey::random(&mut rand::rng());
         let mut nonce = [0; 32];
         rand::Rng::fill_bytes(&mut rand::rng(), &mut nonce);
-        let input = commit_inputs(&job_key, &job.inputs);
         let records =
             job.inputs.first().map_or(0, |batch| u32::try_from(batch.records()).unwrap_or(u32::MAX));
+        let payload = CommittedPayload::new(Payload { job_key, inputs: std::mem::take(&mut job.inputs) });
+        let input = payload.input();
         let facts = DrawFacts {
             nonce,
             directory: self.grid.directory.digest(),
@@ -763,7 +764,7 @@ impl GridClient {
         };
         let plan = JobPlan {
             parties: header.parties().filter_map(|party| self.party(&party)).collect(),
-            payload: Payload { job_key, inputs: std::mem::take(&mut job.inputs) },
+            payload,
             evidence: digests(&evidence),
             patience: patience(lifetime),
             header,

@@ -25,7 +25,7 @@ use sealgrid_seal::secret::{Secret, SecretBytes};
 
 use super::evidence::{Descent, Dispute, Duel, End, Misopened, Round, Unbound, Votes, check_dispute};
 use super::header::{
-    JobHeader, OnDispute, PAYLOAD_BYTES_MAX, Payload, RefereeRule, VERSION, commit_inputs, commit_outputs,
+    CommittedPayload, JobHeader, OnDispute, PAYLOAD_BYTES_MAX, Payload, RefereeRule, VERSION, commit_outputs,
 };
 use super::message::{
     AskBranches, AskOperands, Assign, Endorse, Exchange, Message, Open, OperandLeaf, Operands, Refer, Why,
@@ -84,7 +84,7 @@ pub struct Plan {
     /// The public header.
     pub header: JobHeader,
     /// Job key and inputs.
-    pub payload: Payload,
+    pub payload: CommittedPayload,
     /// Parties in draw order: committee, then reserves.
     pub parties: Vec<Party>,
     /// Evidence that the caller attaches: directory, policy, checkpoint.
@@ -109,17 +109,14 @@ impl PlanError {
 impl Plan {
     fn check(&self, client: &PublicIdentity) -> Result<(), PlanError> {
         self.header.check().map_err(|error| PlanError(error.what))?;
-        let payload = &self.payload;
+        let payload = self.payload.payload();
         let records = payload.inputs.iter().all(|batch| batch.records() == self.header.records as usize);
         let parties = self.parties.iter().map(|party| party.identity);
         let checks = [
             (self.header.client == *client, "the header names another client"),
             (parties.eq(self.header.parties()), "the parties are not those of the header"),
             (records, "an input has another number of records than the header"),
-            (
-                commit_inputs(&payload.job_key, &payload.inputs) == self.header.input,
-                "the input is not the header's",
-            ),
+            (self.payload.input() == self.header.input, "the input is not the header's"),
             (payload.bytes_max() <= PAYLOAD_BYTES_MAX, "the input is longer than 32 MiB"),
         ];
         match checks.iter().find(|(holds, _)| !holds) {
@@ -261,7 +258,7 @@ impl Reason {
 /// A party that was assigned the job.
 struct Voter {
     rank: usize,
-    assign: Assign,
+    assign: Arc<Assign>,
     reply: ReplyKey,
     durable: bool,
     due: Millis,
@@ -277,8 +274,8 @@ struct Voter {
 struct VoterRecord {
     #[n(0)]
     version: u16,
-    #[n(1)]
-    assign: Assign,
+    #[cbor(n(1), with = "super::message::shared")]
+    assign: Arc<Assign>,
     #[cbor(n(2), with = "minicbor::bytes")]
     reply: [u8; 32],
     #[n(3)]
@@ -474,7 +471,7 @@ impl<R: CryptoRng> ClientMachine<R> {
             keeps: true,
             job: plan.header.id(),
             header: Arc::new(plan.header),
-            payload: plan.payload,
+            payload: plan.payload.into_payload(),
             parties: plan.parties,
             evidence: plan.evidence,
             patience: plan.patience,
@@ -571,7 +568,7 @@ impl<R: CryptoRng> ClientMachine<R> {
 
     // ---- voters ----
 
-    fn voter(&self, now: Millis, rank: usize, assign: Assign, reply: ReplyKey, durable: bool) -> Voter {
+    fn voter(&self, now: Millis, rank: usize, assign: Arc<Assign>, reply: ReplyKey, durable: bool) -> Voter {
         Voter {
             rank,
             assign,
@@ -602,7 +599,7 @@ impl<R: CryptoRng> ClientMachine<R> {
                 self.fault(rank, FaultKind::Refuse); // a key that nothing can be sealed to
                 continue;
             };
-            let assign = Assign { header: JobHeader::clone(&self.header), payload, draft };
+            let assign = Arc::new(Assign { header: JobHeader::clone(&self.header), payload, draft });
             let voter = self.voter(now, rank, assign, reply, false);
             self.store(Ticket(VOTERS + rank as u64), &voter_key(rank), |machine| {
                 machine.voter_record(&voter)
@@ -616,7 +613,7 @@ impl<R: CryptoRng> ClientMachine<R> {
     fn voter_record(&self, voter: &Voter) -> Vec<u8> {
         canonical::encode(&VoterRecord {
             version: VERSION,
-            assign: voter.assign.clone(),
+            assign: Arc::clone(&voter.assign),
             reply: *voter.reply.secret().expose(),
             faults: self.faults.clone(),
             equivocal: self.equivocal.clone(),
@@ -1351,7 +1348,7 @@ impl<R: CryptoRng> ClientMachine<R> {
     fn assign(&mut self, index: usize) {
         let voter = &self.voters[index];
         if self.plan_durable && voter.durable && !voter.out && voter.commit.is_none() {
-            let assign = Message::Assign(Box::new(voter.assign.clone()));
+            let assign = Message::Assign(Arc::clone(&voter.assign));
             self.send(voter.rank, assign);
         }
     }
@@ -1372,7 +1369,7 @@ impl<R: CryptoRng> ClientMachine<R> {
         match &self.phase {
             Phase::Vote if self.plan_durable => {
                 let waiting = |voter: &&Voter| !voter.out && voter.commit.is_none() && voter.durable;
-                let assign = |voter: &Voter| (voter.rank, Message::Assign(Box::new(voter.assign.clone())));
+                let assign = |voter: &Voter| (voter.rank, Message::Assign(Arc::clone(&voter.assign)));
                 questions.extend(self.voters.iter().filter(waiting).map(assign));
             }
             Phase::Reveal { .. } => {
@@ -1456,7 +1453,7 @@ where
 fn read_plan(bytes: &[u8]) -> Option<Plan> {
     let PlanRecord { version: _, header, payload, parties, evidence, patience } = read(bytes)?;
     let payload = Payload::decode(&SecretBytes::new(payload)).ok()?;
-    Some(Plan { header, payload, parties, evidence, patience })
+    Some(Plan { header, payload: CommittedPayload::new(payload), parties, evidence, patience })
 }
 
 impl<R: CryptoRng> Machine for ClientMachine<R> {

@@ -369,6 +369,40 @@ impl Payload {
     }
 }
 
+/// A payload with the commitment to its inputs, taken once: it costs as much as sealing them.
+#[derive(Debug)]
+pub struct CommittedPayload {
+    payload: Payload,
+    input: Commitment,
+}
+
+impl CommittedPayload {
+    /// Commits to a payload's inputs under its key.
+    #[must_use]
+    pub fn new(payload: Payload) -> Self {
+        let input = commit_inputs(&payload.job_key, &payload.inputs);
+        Self { payload, input }
+    }
+
+    /// The commitment.
+    #[must_use]
+    pub fn input(&self) -> Commitment {
+        self.input
+    }
+
+    /// What was committed to.
+    #[must_use]
+    pub fn payload(&self) -> &Payload {
+        &self.payload
+    }
+
+    /// The payload without its commitment.
+    #[must_use]
+    pub fn into_payload(self) -> Payload {
+        self.payload
+    }
+}
+
 fn encode_keyed(key: &CommitmentKey, batches: &[Batch]) -> SecretBytes {
     SecretBytes::new(encoded(|e| write_keyed(e, key, batches), keyed_bytes(batches)))
 }

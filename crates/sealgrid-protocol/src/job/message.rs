@@ -4,6 +4,8 @@
 //! it. A question may be repeated: the answer is the same. So a transport of calls and a transport of datagrams both
 //! do.
 
+use std::sync::Arc;
+
 use minicbor::{Decode, Encode};
 use sealgrid_graph::integer::{INPUTS_MAX, OPERANDS_MAX};
 use sealgrid_graph::trace::Position;
@@ -25,7 +27,7 @@ pub const DISPUTE_BYTES_MAX: usize = 8 << 20;
 pub enum Message {
     /// Client: run this.
     #[n(0)]
-    Assign(#[n(0)] Box<Assign>),
+    Assign(#[cbor(n(0), with = "shared")] Arc<Assign>),
     /// Node: I have voted (quorum).
     #[n(1)]
     Commit(#[n(0)] Signed<Commit>),
@@ -68,6 +70,29 @@ pub enum Message {
     /// Node: I will not.
     #[n(14)]
     Refuse(#[n(0)] Refusal),
+}
+
+/// CBOR of a value that several owners share: that of the value.
+pub(super) mod shared {
+    use std::sync::Arc;
+
+    use minicbor::encode::{Error, Write};
+    use minicbor::{Decode, Decoder, Encode, Encoder};
+
+    pub fn encode<C, T: Encode<C>, W: Write>(
+        value: &Arc<T>,
+        e: &mut Encoder<W>,
+        ctx: &mut C,
+    ) -> Result<(), Error<W::Error>> {
+        T::encode(value, e, ctx)
+    }
+
+    pub fn decode<'b, C, T: Decode<'b, C>>(
+        d: &mut Decoder<'b>,
+        ctx: &mut C,
+    ) -> Result<Arc<T>, minicbor::decode::Error> {
+        T::decode(d, ctx).map(Arc::new)
+    }
 }
 
 /// A job for one node.

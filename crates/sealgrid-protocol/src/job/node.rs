@@ -177,12 +177,12 @@ enum Pending {
 }
 
 impl Entry {
-    fn new(assign: Assign, state: State) -> Self {
+    fn new(assign: Arc<Assign>, state: State) -> Self {
         Self {
             client: assign.header.client,
             deadline: assign.header.deadline,
             digest: assignment_digest(&assign),
-            assign: Some(Arc::new(assign)),
+            assign: Some(assign),
             state,
             run: None,
             rerunning: false,
@@ -280,7 +280,7 @@ impl NodeMachine {
         let job = JobId(Digest(key.try_into().ok()?));
         match canonical::decode(value, Exchange::Assign.bytes_max()).ok()? {
             Record::Vote { version: VERSION, assign, output, trace } if assign.header.id() == job => {
-                self.insert(job, Entry::new(assign, State::Voted(Vote { output, trace })));
+                self.insert(job, Entry::new(Arc::new(assign), State::Voted(Vote { output, trace })));
             }
             Record::Answer { version: VERSION, client, deadline, assignment, answer }
                 if answer.job == job =>
@@ -336,7 +336,7 @@ impl NodeMachine {
     fn received(&mut self, now: Millis, from: PublicIdentity, message: Message) {
         let (job, exchange) = (message.job(), message.exchange());
         let outcome = match message {
-            Message::Assign(assign) => self.assign(now, from, job, *assign),
+            Message::Assign(assign) => self.assign(now, from, job, assign),
             Message::Refer(refer) => self.refer(now, from, job, *refer),
             Message::Close(_) => self.close(from, job),
             question if question.is_question() => self.question(now, from, job, question),
@@ -347,7 +347,13 @@ impl NodeMachine {
         }
     }
 
-    fn assign(&mut self, now: Millis, from: PublicIdentity, job: JobId, assign: Assign) -> Result<(), Why> {
+    fn assign(
+        &mut self,
+        now: Millis,
+        from: PublicIdentity,
+        job: JobId,
+        assign: Arc<Assign>,
+    ) -> Result<(), Why> {
         self.check_header(now, from, &assign.header)?;
         if self.ended.contains_key(&job) {
             return Err(Why::Replayed); // JOB-10

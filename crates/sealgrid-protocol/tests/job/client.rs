@@ -3,7 +3,7 @@
 use sealgrid_protocol::claims::{EvidenceKind, FaultKind};
 use sealgrid_protocol::job::client::{ClientMachine, Plan, Reason};
 use sealgrid_protocol::job::evidence::{Votes, check_claims};
-use sealgrid_protocol::job::header::{JobHeader, OnDispute, Payload};
+use sealgrid_protocol::job::header::{CommittedPayload, JobHeader, OnDispute, Payload};
 use sealgrid_protocol::job::message::{Message, Refusal, Why};
 use sealgrid_protocol::job::statement::{Commit, Signed};
 use sealgrid_seal::digest::Digest;
@@ -42,7 +42,8 @@ fn a_plan_that_does_not_fit_together_never_begins() {
         "job cannot begin: an input has another number of records than the header"
     );
     assert_eq!(
-        refused_plan(|plan| plan.payload = Payload { job_key: Secret::new([1; 32]), inputs: inputs() }),
+        refused_plan(|plan| plan.payload =
+            CommittedPayload::new(Payload { job_key: Secret::new([1; 32]), inputs: inputs() })),
         "job cannot begin: the input is not the header's"
     );
     assert!(ClientMachine::begin(identity(CLIENT), rng(1), plan(header(3, 4)), START).is_ok());

@@ -16,7 +16,7 @@ use sealgrid_protocol::job::client::{
     Refused,
 };
 use sealgrid_protocol::job::header::{
-    self, JobHeader, OnDispute, Payload, RefereeRule, TraceShape, commit_inputs,
+    self, CommittedPayload, JobHeader, OnDispute, Payload, RefereeRule, TraceShape, commit_inputs,
 };
 use sealgrid_protocol::job::message::{Message, Why};
 use sealgrid_protocol::job::node::{NodeBounds, NodeConfig, NodeEffect, NodeEvent, NodeMachine, NodeReport};
@@ -124,7 +124,7 @@ pub fn plan(header: JobHeader) -> Plan {
     };
     Plan {
         header,
-        payload: payload(),
+        payload: CommittedPayload::new(payload()),
         parties: (0..count).map(party).collect(),
         evidence: Vec::new(),
         patience: Patience::within(LIFETIME_MS),

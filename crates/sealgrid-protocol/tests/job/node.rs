@@ -1,5 +1,7 @@
 //! JOB-09 to JOB-13, QUORUM-02, -05, -18, -19: a node alone, and each reason for which it refuses.
 
+use std::sync::Arc;
+
 use sealgrid_protocol::claims::{Claims, EvidenceKind, SignedClaims};
 use sealgrid_protocol::job::header::{JobHeader, Payload, RefereeRule};
 use sealgrid_protocol::job::message::{AskBranches, AskOperands, Assign, Endorse, Message, Open, Refer, Why};
@@ -27,7 +29,7 @@ fn assign_as(header: &JobHeader, place: usize, payload: &Payload) -> Assign {
 }
 
 fn assign(header: &JobHeader) -> Message {
-    Message::Assign(Box::new(assign_as(header, 0, &payload())))
+    Message::Assign(Arc::new(assign_as(header, 0, &payload())))
 }
 
 fn numbered(number: u8) -> JobHeader {
@@ -74,7 +76,7 @@ fn job_10_a_job_is_accepted_once_and_the_same_bytes_get_the_same_answer() {
     let other_bytes = || {
         let mut assign = assign_as(&header(3, 5), 0, &payload());
         assign.payload = assign_as(&header(3, 6), 0, &payload()).payload;
-        Message::Assign(Box::new(assign))
+        Message::Assign(Arc::new(assign))
     };
     assert_eq!(node.refusal(NOW, CLIENT, other_bytes()), Why::Replayed);
     assert_eq!(Why::Replayed.code(), "E-QRM-05");
@@ -93,7 +95,7 @@ fn job_10_a_job_is_accepted_once_and_the_same_bytes_get_the_same_answer() {
 #[test]
 fn job_11_what_contradicts_itself_is_refused() {
     let refusal =
-        |assign: Assign| Node::new(0, honest()).refusal(NOW, CLIENT, Message::Assign(Box::new(assign)));
+        |assign: Assign| Node::new(0, honest()).refusal(NOW, CLIENT, Message::Assign(Arc::new(assign)));
     let good = || assign_as(&header(3, 5), 0, &payload());
     assert_eq!(
         refusal(Assign { payload: assign_as(&header(3, 5), 1, &payload()).payload, ..good() }),
@@ -228,7 +230,7 @@ fn quorum_02_the_vote_is_hidden_and_the_same_in_every_life() {
     assert_eq!(first, second, "derived from the node's secret and the job");
     let again = NodeConfig { identity: identity(1), ..config(1) };
     let mut other = Node::with(again, 1, honest());
-    let assign = Message::Assign(Box::new(assign_as(&header(3, 5), 1, &payload())));
+    let assign = Message::Assign(Arc::new(assign_as(&header(3, 5), 1, &payload())));
     let [Message::Commit(commit)] = &other.hear(NOW, CLIENT, assign)[..] else { panic!("a commit") };
     assert_ne!(commit.claimed().digest, first.claimed().digest, "equal results are hidden differently");
     node.restart(NOW);
@@ -349,7 +351,7 @@ fn alone() -> Assign {
 #[test]
 fn quorum_19_the_only_member_completes_the_draft_with_output_and_time() {
     let assign = alone();
-    let said = Node::new(0, honest()).hear(NOW, CLIENT, Message::Assign(Box::new(assign.clone())));
+    let said = Node::new(0, honest()).hear(NOW, CLIENT, Message::Assign(Arc::new(assign.clone())));
     let [Message::Answer(answer)] = &said[..] else { panic!("an answer expected, not {said:?}") };
     let claims = SignedClaims::from_bytes(answer.receipt.clone()).verify().expect("a receipt");
     let draft = assign.draft.expect("a draft");
@@ -368,7 +370,7 @@ fn quorum_19_a_draft_that_the_node_cannot_vouch_for_is_refused() {
     for (what, alter) in altered {
         let mut assign = alone();
         alter(assign.draft.as_mut().expect("a draft"));
-        let refusal = Node::new(0, honest()).refusal(NOW, CLIENT, Message::Assign(Box::new(assign)));
+        let refusal = Node::new(0, honest()).refusal(NOW, CLIENT, Message::Assign(Arc::new(assign)));
         assert_eq!(refusal, Why::BadClaims, "{what}");
     }
 }
@@ -377,7 +379,7 @@ fn quorum_19_a_draft_that_the_node_cannot_vouch_for_is_refused() {
 fn a_result_that_was_sent_gives_way_to_a_new_job() {
     let limits = NodeBounds { jobs_max: 1, ..NodeBounds::default() };
     let mut node = Node::with(NodeConfig { limits, ..config(0) }, 0, honest());
-    let first = Message::Assign(Box::new(alone()));
+    let first = Message::Assign(Arc::new(alone()));
     assert!(matches!(node.hear(NOW, CLIENT, first.clone())[..], [Message::Answer(_)]));
     assert!(matches!(node.hear(NOW, CLIENT, assign(&header(3, 5)))[..], [Message::Commit(_)]));
     assert_eq!(node.refusal(NOW, CLIENT, first), Why::Replayed, "forgotten, and not taken again");

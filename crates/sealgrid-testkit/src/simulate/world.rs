@@ -16,7 +16,9 @@ use sealgrid_protocol::claims::{Fault, LogState};
 use sealgrid_protocol::job::client::{
     Adjudicate, ClientEffect, ClientEvent, ClientMachine, ClientReport, Decision, Party, Patience, Plan,
 };
-use sealgrid_protocol::job::header::{JobHeader, Payload, TraceShape, VERSION, commit_inputs, join_outputs};
+use sealgrid_protocol::job::header::{
+    CommittedPayload, JobHeader, Payload, TraceShape, VERSION, commit_inputs, join_outputs,
+};
 use sealgrid_protocol::job::message::{Message, Why};
 use sealgrid_protocol::job::node::{NodeBounds, NodeConfig, NodeEffect, NodeEvent, NodeMachine};
 use sealgrid_protocol::job::statement::Signed;
@@ -192,7 +194,7 @@ impl World {
         };
         Plan {
             header: self.header.clone(),
-            payload: Payload { job_key: job_key(), inputs: self.inputs.clone() },
+            payload: CommittedPayload::new(Payload { job_key: job_key(), inputs: self.inputs.clone() }),
             parties: (0..self.nodes.len()).map(party).collect(),
             evidence: Vec::new(),
             patience: Patience::within(LIFETIME_MS),
