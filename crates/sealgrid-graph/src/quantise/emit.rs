@@ -1,7 +1,7 @@
 //! Integer operations by their real meaning. A [`Quantity`] is an integer value with the step its elements count;
 //! every function here emits primitives so that the real meaning is right up to the stated rounding.
 
-use super::fixed::{integer, pair, stage, step};
+use super::fixed::{Factor, integer, pair, stage, step};
 use crate::integer::{Builder, Graph, GraphError, ParameterId, Primitive, Requantise, ValueId, Window};
 use crate::tensor::{DType, Data, Shape, Tensor};
 
@@ -53,7 +53,11 @@ impl Form {
         (low, integer(self.high, self.step, bounds).max(low))
     }
 
-    fn stage(self, factors: &[f64]) -> Requantise {
+    fn stage(self, factor: f64) -> Requantise {
+        self.stages(&[Factor::nearest(factor)])
+    }
+
+    fn stages(self, factors: &[Factor]) -> Requantise {
         stage(factors, self.bounds(), self.dtype)
     }
 }
@@ -162,11 +166,10 @@ impl Emitter {
     /// # Errors
     /// [`GraphError`]
     pub fn linear(&mut self, x: Quantity, weight: Real<'_>, bias: &[f64], form: Form) -> Emitted<Quantity> {
-        let (weights, steps) = per_channel(weight, bias, x.step);
-        let factors = factors(&steps, x.step, form.step);
+        let Channels { weights, biases, factors } = per_channel(weight, bias, (x, self.dtype(x)), form.step);
         let weight = self.parameter(weight.axes, Data::I8(weights))?;
-        let bias = self.bias(bias, &steps, x.step)?;
-        let requantise = form.stage(&factors);
+        let bias = self.parameter(&[biases.len()], Data::I32(biases))?;
+        let requantise = form.stages(&factors);
         self.push(Primitive::Linear { weight, bias, requantise }, &[x.id], form.step)
     }
 
@@ -183,19 +186,12 @@ impl Emitter {
         groups: usize,
         form: Form,
     ) -> Emitted<Quantity> {
-        let (weights, steps) = per_channel(weight, bias, x.step);
-        let factors = factors(&steps, x.step, form.step);
+        let Channels { weights, biases, factors } = per_channel(weight, bias, (x, self.dtype(x)), form.step);
         let weight = self.parameter(weight.axes, Data::I8(weights))?;
-        let bias = self.bias(bias, &steps, x.step)?;
-        let requantise = form.stage(&factors);
+        let bias = self.parameter(&[biases.len()], Data::I32(biases))?;
+        let requantise = form.stages(&factors);
         let primitive = Primitive::Convolution { weight, bias, window, groups, requantise };
         self.push(primitive, &[x.id], form.step)
-    }
-
-    fn bias(&mut self, bias: &[f64], steps: &[f64], input: f64) -> Emitted<ParameterId> {
-        let bounds = DType::I32.bounds();
-        let quantised = bias.iter().zip(steps).map(|(&b, &step)| integer(b, step * input, bounds)).collect();
-        self.parameter(&[bias.len()], Data::I32(quantised))
     }
 
     /// `a · b` over the last two axes. Operands must be int8 or int16.
@@ -203,7 +199,7 @@ impl Emitter {
     /// # Errors
     /// [`GraphError`]
     pub fn matrix_product(&mut self, a: Quantity, b: Quantity, form: Form) -> Emitted<Quantity> {
-        let requantise = form.stage(&[a.step * b.step / form.step]);
+        let requantise = form.stage(a.step * b.step / form.step);
         self.push(Primitive::MatrixProduct { requantise }, &[a.id, b.id], form.step)
     }
 
@@ -213,7 +209,7 @@ impl Emitter {
     /// [`GraphError`]
     pub fn sum(&mut self, a: (Quantity, f64), b: (Quantity, f64), form: Form) -> Emitted<Quantity> {
         let (left, right, shift) = pair(a.1 * a.0.step / form.step, b.1 * b.0.step / form.step);
-        let requantise = Requantise { multipliers: vec![1], shifts: vec![shift], ..form.stage(&[1.0]) };
+        let requantise = Requantise { multipliers: vec![1], shifts: vec![shift], ..form.stage(1.0) };
         self.push(Primitive::Add { left, right, requantise }, &[a.0.id, b.0.id], form.step)
     }
 
@@ -222,7 +218,7 @@ impl Emitter {
     /// # Errors
     /// [`GraphError`]
     pub fn product(&mut self, a: Quantity, b: Quantity, form: Form) -> Emitted<Quantity> {
-        let requantise = form.stage(&[a.step * b.step / form.step]);
+        let requantise = form.stage(a.step * b.step / form.step);
         self.push(Primitive::Multiply { requantise }, &[a.id, b.id], form.step)
     }
 
@@ -235,7 +231,7 @@ impl Emitter {
         if unbounded && self.dtype(x) == form.dtype && x.step == form.step {
             return Ok(x);
         }
-        let requantise = form.stage(&[x.step / form.step]);
+        let requantise = form.stage(x.step / form.step);
         self.push(Primitive::Rescale { requantise }, &[x.id], form.step)
     }
 
@@ -288,7 +284,7 @@ impl Emitter {
     /// # Errors
     /// [`GraphError`]
     pub fn reduced_sum(&mut self, x: Quantity, axes: &[usize], factor: f64, form: Form) -> Emitted<Quantity> {
-        let requantise = form.stage(&[factor * x.step / form.step]);
+        let requantise = form.stage(factor * x.step / form.step);
         self.push(Primitive::ReduceSum { axes: axes.to_vec(), requantise }, &[x.id], form.step)
     }
 
@@ -297,7 +293,7 @@ impl Emitter {
     /// # Errors
     /// [`GraphError`]
     pub fn pooled_sum(&mut self, x: Quantity, window: Window, factor: f64, form: Form) -> Emitted<Quantity> {
-        let requantise = form.stage(&[factor * x.step / form.step]);
+        let requantise = form.stage(factor * x.step / form.step);
         self.push(Primitive::PoolSum { window, requantise }, &[x.id], form.step)
     }
 
@@ -378,25 +374,46 @@ pub fn magnitude(elements: &[f64]) -> f64 {
     elements.iter().fold(0.0, |most, x| most.max(x.abs()))
 }
 
-fn factors(steps: &[f64], input: f64, output: f64) -> Vec<f64> {
-    steps.iter().map(|step| step * input / output).collect()
+/// Bits of the multiplier of a sum of products, at most and at least.
+const MULTIPLIER_BITS: (u8, u8) = (8, 4);
+/// Bits that an accumulator times its multiplier should not exceed, so that a field of 31 bits holds it.
+const PRODUCT_BITS: u8 = 30;
+
+/// The integers of a layer of sums.
+struct Channels {
+    weights: Vec<i8>,
+    biases: Vec<i32>,
+    factors: Vec<Factor>,
 }
 
-/// Int8 weights with one step per channel (the first axis). The step is chosen so that the bias fits half of int32 as
-/// well: a channel of tiny weights behind a large bias takes a coarser step.
-fn per_channel(weight: Real<'_>, bias: &[f64], input: f64) -> (Vec<i8>, Vec<f64>) {
+/// Int8 weights with one step per channel (the first axis). The step is the least that int8 allows, made a little larger
+/// so that the channel's factor has few bits and is exact; a channel of tiny weights behind a large bias takes a coarser
+/// step, so that the bias leaves room for the multiplier as well.
+fn per_channel(weight: Real<'_>, bias: &[f64], (x, dtype): (Quantity, DType), output: f64) -> Channels {
     let depth = weight.elements.len() / bias.len().max(1);
-    let mut weights = Vec::with_capacity(weight.elements.len());
-    let mut steps = Vec::with_capacity(bias.len());
+    let top = u64::from(dtype.bounds().1.unsigned_abs());
+    let sum_bits = (depth.max(1) as u64 * 127 * top).ilog2() + 1;
+    let sum_bits = u8::try_from(sum_bits).expect("at most 64");
+    let bits = PRODUCT_BITS.saturating_sub(sum_bits).clamp(MULTIPLIER_BITS.1, MULTIPLIER_BITS.0);
+    let bias_top = f64::from(1 << (PRODUCT_BITS - 1 - bits));
+    let mut channels = Channels {
+        weights: Vec::with_capacity(weight.elements.len()),
+        biases: Vec::with_capacity(bias.len()),
+        factors: Vec::with_capacity(bias.len()),
+    };
     for (channel, &offset) in weight.elements.chunks(depth.max(1)).zip(bias) {
-        let for_weights = step(magnitude(channel), DType::I8);
-        let for_bias = offset.abs() / (input * f64::from(1 << 30));
-        let step = for_weights.max(for_bias);
-        steps.push(step);
+        let for_weights = magnitude(channel) / f64::from(DType::I8.bounds().1);
+        let for_bias = offset.abs() / (x.step * bias_top);
+        let factor = Factor::above(for_weights.max(for_bias) * x.step / output, bits);
+        let step = factor.real() * output / x.step;
+        channels.factors.push(factor);
+        // A channel that means nothing in steps of the output is all zeros.
+        let quantised =
+            |real: f64, step: f64, bounds| if step > 0.0 { integer(real, step, bounds) } else { 0 };
+        channels.biases.push(quantised(offset, step * x.step, DType::I32.bounds()));
         // Symmetric: −128 is not used, so that negating a channel negates its integers.
-        weights.extend(
-            channel.iter().map(|&w| i8::try_from(integer(w, step, (-127, 127))).expect("clamped to int8")),
-        );
+        let weights = channel.iter().map(|&w| quantised(w, step, (-127, 127)));
+        channels.weights.extend(weights.map(|w| i8::try_from(w).expect("clamped to int8")));
     }
-    (weights, steps)
+    channels
 }

@@ -35,8 +35,28 @@ impl Factor {
         Self { multiplier: multiplier as i32, shift: u8::try_from(shift).expect("at most 62") }
     }
 
+    /// The least factor of at most `bits` significant bits that is not below `real`, for a real factor between 2^-30 and
+    /// 2^30; else the nearest of 31 bits.
+    ///
+    /// Where a step may be chosen freely it is chosen so that its factor is one of these, and nothing is rounded at all.
+    #[must_use]
+    pub fn above(real: f64, bits: u8) -> Self {
+        let exponent = if real > 0.0 { real.log2().floor() as i32 + 1 } else { i32::MIN };
+        if !(-30..=30).contains(&exponent) {
+            return Self::nearest(real);
+        }
+        let shift = i32::from(bits) - exponent;
+        let multiplier = (real * 2f64.powi(shift)).ceil();
+        Self::nearest(multiplier * 2f64.powi(-shift))
+    }
+
+    /// The same factor with the least multiplier: `floor((a·2m + 2^s) / 2^(s+1))` is `floor((a·m + h) / 2^s)`.
+    fn reduced(self) -> Self {
+        let twos = u8::try_from(self.multiplier.trailing_zeros()).expect("at most 32").min(self.shift);
+        Self { multiplier: self.multiplier >> twos.min(31), shift: self.shift - twos }
+    }
+
     /// The real number it stands for.
-    #[cfg(test)]
     pub fn real(self) -> f64 {
         f64::from(self.multiplier) / 2f64.powi(i32::from(self.shift))
     }
@@ -44,8 +64,8 @@ impl Factor {
 
 /// An output stage that multiplies by the given factors (one, or one per channel) and clamps.
 #[must_use]
-pub fn stage(factors: &[f64], bounds: (i32, i32), output: DType) -> Requantise {
-    let factors: Vec<Factor> = factors.iter().map(|&real| Factor::nearest(real)).collect();
+pub fn stage(factors: &[Factor], bounds: (i32, i32), output: DType) -> Requantise {
+    let factors: Vec<Factor> = factors.iter().map(|factor| factor.reduced()).collect();
     Requantise {
         multipliers: factors.iter().map(|factor| factor.multiplier).collect(),
         shifts: factors.iter().map(|factor| factor.shift).collect(),
@@ -110,6 +130,40 @@ mod tests {
             assert!((real(b) - right).abs() <= most * 2f64.powi(-28), "{right}: {}", real(b));
         }
         assert_eq!(pair(0.0, 0.0), (0, 0, 30));
+    }
+
+    #[test]
+    fn the_factor_above_has_few_bits_and_is_little_larger() {
+        for exponent in -28..28 {
+            for fraction in [0.5, 0.500_000_1, 0.7, 0.75, 0.996_093_75, 0.999] {
+                let real = fraction * 2f64.powi(exponent);
+                let above = Factor::above(real, 8);
+                assert!(above.real() >= real && above.real() <= real * (1.0 + 2f64.powi(-7)), "{real}");
+                let significant = above.multiplier >> above.multiplier.trailing_zeros();
+                assert!(significant < 1 << 8, "{above:?} for {real}");
+                assert!(exponent >= 8 || above.reduced().multiplier < 1 << 8, "{above:?} for {real}");
+            }
+        }
+        assert_eq!(Factor::above(0.0, 8).multiplier, 0);
+        assert_eq!(Factor::above(1e-30, 8).multiplier, 0);
+        assert_eq!(Factor::above(1e30, 8), Factor { multiplier: i32::MAX, shift: 0 });
+    }
+
+    #[test]
+    fn a_reduced_factor_rounds_alike() {
+        for (multiplier, shift) in
+            [(1 << 30, 30), (3 << 29, 31), (0, 0), (0, 7), (12, 1), (12, 2), (12, 3), (12, 5)]
+        {
+            let stage = |factor: Factor, a: i64| {
+                let half = if factor.shift == 0 { 0 } else { 1i64 << (factor.shift - 1) };
+                (a * i64::from(factor.multiplier) + half) >> factor.shift
+            };
+            let factor = Factor { multiplier, shift };
+            for a in -1000..1000 {
+                assert_eq!(stage(factor, a), stage(factor.reduced(), a), "{factor:?} of {a}");
+            }
+        }
+        assert_eq!(Factor { multiplier: 1 << 30, shift: 30 }.reduced(), Factor { multiplier: 1, shift: 0 });
     }
 
     #[test]
