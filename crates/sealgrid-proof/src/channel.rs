@@ -1,0 +1,227 @@
+//! What prover and verifier say. A value is sent minus a pad that was committed before the first challenge, so what is
+//! sent is uniform and tells nothing; what the verifier would check about values becomes equations about pads (the encrypted transcript
+//! of draft-google-cfrg-libzk). At the end all equations are one claim about the committed pads.
+
+use p3_field::PrimeCharacteristicRing;
+use rand_core::CryptoRng;
+
+use crate::field::{Challenge, random};
+use crate::hidden::Hidden;
+use crate::products::{self, Product};
+use crate::transcript::Transcript;
+
+/// Why a proof is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProofError {
+    /// It says less than it must.
+    #[error("the proof ends early")]
+    Truncated,
+    /// It says more than it must.
+    #[error("the proof goes on after its end")]
+    TooLong,
+    /// Something it shows is not what it must be.
+    #[error("the proof does not hold")]
+    Wrong,
+}
+
+/// Pads of one proof: uniform, used once each, forgotten when dropped.
+pub struct Pads(Vec<Challenge>);
+
+impl Pads {
+    /// Draws pads.
+    pub fn random(rng: &mut impl CryptoRng, count: usize) -> Self {
+        Self((0..count).map(|_| random(rng)).collect())
+    }
+
+    /// Given pads, to show that any messages can come out of some.
+    #[cfg(test)]
+    pub(crate) fn fixed(pads: Vec<Challenge>) -> Self {
+        Self(pads)
+    }
+
+    /// The pads: what the prover commits to.
+    pub fn expose(&self) -> &[Challenge] {
+        &self.0
+    }
+}
+
+impl Drop for Pads {
+    fn drop(&mut self) {
+        self.0.fill(Challenge::ZERO);
+        // The field's type knows no wiping; this keeps the compiler from dropping the writes.
+        std::hint::black_box(&mut self.0);
+    }
+}
+
+impl std::fmt::Debug for Pads {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Pads({}, ..)", self.0.len())
+    }
+}
+
+/// The prover's end.
+#[derive(Debug)]
+pub struct Prover<'p> {
+    transcript: Transcript,
+    pads: &'p Pads,
+    used: usize,
+    wires: Vec<Challenge>,
+    products: Vec<[Challenge; 3]>,
+}
+
+impl<'p> Prover<'p> {
+    /// Begins with a transcript that has absorbed the statement and the commitment to `pads`.
+    #[must_use]
+    pub fn new(transcript: Transcript, pads: &'p Pads) -> Self {
+        Self { transcript, pads, used: 0, wires: Vec::new(), products: Vec::new() }
+    }
+
+    /// Draws the verifier's next challenge.
+    pub fn challenge(&mut self) -> Challenge {
+        self.transcript.challenge()
+    }
+
+    /// Sends a value, hidden.
+    ///
+    /// # Panics
+    /// When more is sent than there are pads.
+    pub fn send(&mut self, value: Challenge) {
+        let wire = value - self.pad();
+        self.reveal(wire);
+    }
+
+    /// Sends a value as it is: one that is uniform by itself.
+    pub fn reveal(&mut self, value: Challenge) {
+        self.transcript.absorb(value);
+        self.wires.push(value);
+    }
+
+    /// Sends the product of two values that the verifier has hidden, hidden.
+    pub fn product(&mut self, left: Challenge, right: Challenge) {
+        let product = left * right;
+        self.send(product);
+        self.products.push([left, right, product]);
+    }
+
+    /// Takes a pad for a value of its own: one that is drawn and not sent.
+    pub(crate) fn pad(&mut self) -> Challenge {
+        let pad = self.pads.0[self.used];
+        self.used += 1;
+        pad
+    }
+
+    /// Shows the products and ends: everything that was sent, and how many pads were used.
+    #[must_use]
+    pub fn finish(mut self) -> (Vec<Challenge>, usize) {
+        let products = std::mem::take(&mut self.products);
+        products::prove(&mut self, &products);
+        (self.wires, self.used)
+    }
+}
+
+/// The verifier's end.
+#[derive(Debug)]
+pub struct Verifier<'w> {
+    transcript: Transcript,
+    wires: std::slice::Iter<'w, Challenge>,
+    pads: u32,
+    zeros: Vec<Hidden>,
+    products: Vec<Product>,
+}
+
+/// What is left to show: `Σ coefficient·pad = value` for the committed pads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PadClaim {
+    /// One coefficient a pad.
+    pub coefficients: Vec<Challenge>,
+    /// What they come to.
+    pub value: Challenge,
+}
+
+impl<'w> Verifier<'w> {
+    /// Begins with a transcript that has absorbed the same as the prover's.
+    #[must_use]
+    pub fn new(transcript: Transcript, wires: &'w [Challenge]) -> Self {
+        Self { transcript, wires: wires.iter(), pads: 0, zeros: Vec::new(), products: Vec::new() }
+    }
+
+    /// Draws the next challenge.
+    pub fn challenge(&mut self) -> Challenge {
+        self.transcript.challenge()
+    }
+
+    /// The next hidden value.
+    ///
+    /// # Errors
+    /// [`ProofError::Truncated`].
+    pub fn receive(&mut self) -> Result<Hidden, ProofError> {
+        let pad = self.pad();
+        Ok(&self.receive_revealed().map(Hidden::known)? + &pad)
+    }
+
+    /// The next value that is sent as it is.
+    ///
+    /// # Errors
+    /// [`ProofError::Truncated`].
+    pub fn receive_revealed(&mut self) -> Result<Challenge, ProofError> {
+        let wire = *self.wires.next().ok_or(ProofError::Truncated)?;
+        self.transcript.absorb(wire);
+        Ok(wire)
+    }
+
+    /// The product of two hidden values, which the prover sends and shows at the end.
+    ///
+    /// # Errors
+    /// [`ProofError::Truncated`].
+    pub fn product(&mut self, left: Hidden, right: Hidden) -> Result<Hidden, ProofError> {
+        let product = self.receive()?;
+        self.products.push(Product { left, right, product: product.clone() });
+        Ok(product)
+    }
+
+    /// Demands that a value is zero.
+    pub fn require_zero(&mut self, value: Hidden) {
+        self.zeros.push(value);
+    }
+
+    /// The pad that the prover uses next.
+    pub(crate) fn pad(&mut self) -> Hidden {
+        let pad = Hidden::padded(Challenge::ZERO, self.pads);
+        self.pads += 1;
+        pad
+    }
+
+    /// Checks the products and merges what was demanded. A prover that has sent anything wrong can show the claim with
+    /// probability at most `(equations + 2·products) / |Challenge|`.
+    ///
+    /// # Errors
+    /// [`ProofError`].
+    pub fn finish(mut self) -> Result<PadClaim, ProofError> {
+        let products = std::mem::take(&mut self.products);
+        products::verify(&mut self, &products)?;
+        if self.wires.next().is_some() {
+            return Err(ProofError::TooLong);
+        }
+        let weight = self.challenge();
+        let mut claim =
+            PadClaim { coefficients: vec![Challenge::ZERO; self.pads as usize], value: Challenge::ZERO };
+        let mut power = Challenge::ONE;
+        for zero in &self.zeros {
+            for (pad, coefficient) in zero.terms() {
+                claim.coefficients[*pad as usize] += power * *coefficient;
+            }
+            claim.value -= power * zero.constant();
+            power *= weight;
+        }
+        Ok(claim)
+    }
+}
+
+impl PadClaim {
+    /// Whether it holds of these pads.
+    #[must_use]
+    pub fn holds(&self, pads: &[Challenge]) -> bool {
+        let sum = self.coefficients.iter().zip(pads).map(|(c, p)| *c * *p).sum::<Challenge>();
+        pads.len() >= self.coefficients.len() && sum == self.value
+    }
+}

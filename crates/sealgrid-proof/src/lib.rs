@@ -1,0 +1,21 @@
+//! Zero-knowledge proofs of runs of the integer graph. Being built: docs/design/0006-how-a-run-is-proven.md says what this crate
+//! is to become; nothing of it can be reached from the command line yet.
+//!
+//! # What there is
+//! - [`channel`]: what prover and verifier say, every value hidden by a pad, every check an equation about pads.
+//! - [`fractions`]: that a sum of fractions is zero, which is what all lookups of a proof together come to (LogUp).
+//!
+//! # Non-goals
+//! No fields, hash functions or polynomial commitments of our own: those are Plonky3's.
+
+pub mod channel;
+pub mod fractions;
+
+mod field;
+mod hidden;
+mod products;
+mod transcript;
+
+pub use field::{Challenge, Element};
+pub use hidden::Hidden;
+pub use transcript::Transcript;

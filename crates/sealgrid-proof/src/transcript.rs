@@ -1,0 +1,35 @@
+//! What both sides have said so far, and the challenges that follow from it (Fiat-Shamir over BLAKE3).
+
+use p3_blake3::Blake3;
+use p3_challenger::{CanObserve, FieldChallenger, HashChallenger, SerializingChallenger32};
+use p3_symmetric::Hash;
+use sealgrid_seal::digest::{Digest, Label};
+
+use crate::field::{Challenge, Element};
+
+/// A transcript. Both sides begin it with the same label and absorb the whole statement before the first challenge.
+#[derive(Clone, Debug)]
+pub struct Transcript(SerializingChallenger32<Element, HashChallenger<u8, Blake3, 32>>);
+
+impl Transcript {
+    /// Begins a transcript of one protocol.
+    #[must_use]
+    pub fn new(label: Label) -> Self {
+        Self(SerializingChallenger32::from_hasher(label.0.as_bytes().to_vec(), Blake3 {}))
+    }
+
+    /// Absorbs a part of the statement by its digest under `label`.
+    pub fn absorb_bytes(&mut self, label: Label, bytes: &[u8]) {
+        self.0.observe(Hash::<Element, u8, 32>::from(Digest::of(label, &[bytes]).0));
+    }
+
+    /// Absorbs a message.
+    pub fn absorb(&mut self, message: Challenge) {
+        self.0.observe_algebra_element(message);
+    }
+
+    /// Draws a challenge from the whole extension field.
+    pub fn challenge(&mut self) -> Challenge {
+        self.0.sample_algebra_element()
+    }
+}
