@@ -3,6 +3,7 @@
 //!
 //! # What there is
 //! - [`channel`]: what prover and verifier say, every value hidden by a pad, every check an equation about pads.
+//! - [`inner`]: that a sum of products is a hidden value, which is what a layer of sums comes to.
 //! - [`fractions`]: that a sum of fractions is zero, which is what all lookups of a proof together come to (LogUp).
 //!
 //! # Non-goals
@@ -10,6 +11,7 @@
 
 pub mod channel;
 pub mod fractions;
+pub mod inner;
 
 mod field;
 mod hidden;

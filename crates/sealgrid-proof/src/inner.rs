@@ -1,0 +1,149 @@
+//! That `Σ left(x)·right(x)` over a cube is a hidden value: the sumcheck to which every layer of sums comes down once records and
+//! output channels are folded (Thaler, CRYPTO 2013).
+
+use p3_field::PrimeCharacteristicRing;
+
+use crate::channel::{ProofError, Prover, Verifier};
+use crate::field::{Challenge, bind};
+use crate::hidden::Hidden;
+
+/// What is left to show: the values of both sides' multilinear extensions at a point (most significant variable first).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SidesClaim {
+    /// The point.
+    pub point: Vec<Challenge>,
+    /// Of the left side.
+    pub left: Hidden,
+    /// Of the right side.
+    pub right: Hidden,
+}
+
+/// Pads that a proof over `variables` uses, without those of its one product.
+#[must_use]
+pub fn pads(variables: usize) -> usize {
+    2 * variables + 3
+}
+
+/// Shows the sum; yields the point of what is left.
+///
+/// # Panics
+/// When the sides are not `2^variables` values each.
+pub fn prove(
+    channel: &mut Prover<'_>,
+    mut left: Vec<Challenge>,
+    mut right: Vec<Challenge>,
+) -> Vec<Challenge> {
+    assert!(left.len().is_power_of_two() && left.len() == right.len(), "two sides over one cube");
+    let mut point = Vec::new();
+    while left.len() > 1 {
+        let half = left.len() / 2;
+        let (mut zero, mut leading) = (Challenge::ZERO, Challenge::ZERO);
+        for low in 0..half {
+            zero += left[low] * right[low];
+            leading += (left[low + half] - left[low]) * (right[low + half] - right[low]);
+        }
+        channel.send(zero);
+        channel.send(leading);
+        let at = channel.challenge();
+        bind(&mut left, at);
+        bind(&mut right, at);
+        point.push(at);
+    }
+    channel.send(left[0]);
+    channel.send(right[0]);
+    channel.product(left[0], right[0]);
+    point
+}
+
+/// Checks that the sum over `variables` is `claim`. A prover whose sum is another is left with a true claim with probability
+/// at most `2·variables / |Challenge|`.
+///
+/// # Errors
+/// [`ProofError`].
+pub fn verify(
+    channel: &mut Verifier<'_>,
+    variables: usize,
+    claim: &Hidden,
+) -> Result<SidesClaim, ProofError> {
+    let mut claim = claim.clone();
+    let mut point = Vec::with_capacity(variables);
+    for _ in 0..variables {
+        let (zero, leading) = (channel.receive()?, channel.receive()?);
+        let at = channel.challenge();
+        // h(0) + h(1) = claim, so h(1) − h(0) − leading = claim − 2·h(0) − leading.
+        let linear = &(&claim - &(&zero * Challenge::TWO)) - &leading;
+        claim = &(&zero + &(&linear * at)) + &(&leading * at.square());
+        point.push(at);
+    }
+    let (left, right) = (channel.receive()?, channel.receive()?);
+    let product = channel.product(left.clone(), right.clone())?;
+    channel.require_zero(&claim - &product);
+    Ok(SidesClaim { point, left, right })
+}
+
+#[cfg(test)]
+mod tests {
+    use rand_chacha::ChaCha20Rng;
+    use rand_core::SeedableRng as _;
+    use sealgrid_seal::digest::labels;
+
+    use super::*;
+    use crate::channel::Pads;
+    use crate::field::{equality, random};
+    use crate::transcript::Transcript;
+
+    fn transcript() -> Transcript {
+        Transcript::new(labels::GRAPH_ARCHITECTURE)
+    }
+
+    fn value_at(values: &[Challenge], point: &[Challenge]) -> Challenge {
+        equality(point).into_iter().zip(values).map(|(weight, value)| weight * *value).sum()
+    }
+
+    struct Case {
+        left: Vec<Challenge>,
+        right: Vec<Challenge>,
+        pads: Pads,
+        wires: Vec<Challenge>,
+    }
+
+    impl Case {
+        fn new(seed: u8, variables: usize) -> Self {
+            let mut rng = ChaCha20Rng::from_seed([seed; 32]);
+            let mut side = || (0..1 << variables).map(|_| random(&mut rng)).collect::<Vec<Challenge>>();
+            let (left, right) = (side(), side());
+            // One for the claim; two values at 0 and C at 0 and beyond for the product.
+            let pads = Pads::random(&mut rng, 1 + pads(variables) + 4);
+            let mut channel = Prover::new(transcript(), &pads);
+            channel.send(left.iter().zip(&right).map(|(a, b)| *a * *b).sum());
+            prove(&mut channel, left.clone(), right.clone());
+            let (wires, used) = channel.finish();
+            assert_eq!(used, pads.expose().len(), "as many pads as announced");
+            Self { left, right, pads, wires }
+        }
+
+        fn convinces(&self, wires: &[Challenge]) -> bool {
+            let mut channel = Verifier::new(transcript(), wires);
+            let Ok(claim) = channel.receive() else { return false };
+            let variables = self.left.len().ilog2() as usize;
+            let Ok(sides) = verify(&mut channel, variables, &claim) else { return false };
+            let pads = self.pads.expose();
+            channel.finish().is_ok_and(|claim| claim.holds(pads))
+                && sides.left.open(pads) == value_at(&self.left, &sides.point)
+                && sides.right.open(pads) == value_at(&self.right, &sides.point)
+        }
+    }
+
+    #[test]
+    fn a_sum_of_products_is_shown_and_no_other_and_no_changed_message() {
+        for variables in 0..8 {
+            let case = Case::new(9, variables);
+            assert!(case.convinces(&case.wires), "{variables} variables");
+            for place in 0..case.wires.len() {
+                let mut changed = case.wires.clone();
+                changed[place] += Challenge::TWO;
+                assert!(!case.convinces(&changed), "message {place} of {}", changed.len());
+            }
+        }
+    }
+}
