@@ -44,3 +44,9 @@ pub(crate) fn bind(values: &mut Vec<Challenge>, at: Challenge) {
     }
     values.truncate(half);
 }
+
+/// The multilinear extension of values at a point (most significant variable first).
+#[cfg(test)]
+pub(crate) fn evaluate(values: &[Challenge], point: &[Challenge]) -> Challenge {
+    equality(point).into_iter().zip(values).map(|(weight, value)| weight * *value).sum()
+}

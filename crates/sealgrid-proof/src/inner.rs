@@ -89,15 +89,11 @@ mod tests {
 
     use super::*;
     use crate::channel::Pads;
-    use crate::field::{equality, random};
+    use crate::field::{evaluate, random};
     use crate::transcript::Transcript;
 
     fn transcript() -> Transcript {
         Transcript::new(labels::GRAPH_ARCHITECTURE)
-    }
-
-    fn value_at(values: &[Challenge], point: &[Challenge]) -> Challenge {
-        equality(point).into_iter().zip(values).map(|(weight, value)| weight * *value).sum()
     }
 
     struct Case {
@@ -129,8 +125,8 @@ mod tests {
             let Ok(sides) = verify(&mut channel, variables, &claim) else { return false };
             let pads = self.pads.expose();
             channel.finish().is_ok_and(|claim| claim.holds(pads))
-                && sides.left.open(pads) == value_at(&self.left, &sides.point)
-                && sides.right.open(pads) == value_at(&self.right, &sides.point)
+                && sides.left.open(pads) == evaluate(&self.left, &sides.point)
+                && sides.right.open(pads) == evaluate(&self.right, &sides.point)
         }
     }
 

@@ -4,6 +4,7 @@
 //! # What there is
 //! - [`channel`]: what prover and verifier say, every value hidden by a pad, every check an equation about pads.
 //! - [`inner`]: that a sum of products is a hidden value, which is what a layer of sums comes to.
+//! - [`last`]: that a linear functional of a committed vector has a value, down to two of the vector's values.
 //! - [`fractions`]: that a sum of fractions is zero, which is what all lookups of a proof together come to (LogUp).
 //!
 //! # Non-goals
@@ -12,6 +13,7 @@
 pub mod channel;
 pub mod fractions;
 pub mod inner;
+pub mod last;
 
 mod field;
 mod hidden;

@@ -4,7 +4,7 @@ use sealgrid_seal::digest::labels;
 
 use super::*;
 use crate::channel::{PadClaim, Pads};
-use crate::field::random;
+use crate::field::{evaluate, random};
 use crate::transcript::Transcript;
 
 fn transcript() -> Transcript {
@@ -26,10 +26,6 @@ fn lookups(rng: &mut ChaCha20Rng, variables: usize) -> (Vec<Challenge>, Vec<Chal
     }
     fractions.resize(leaves, (Challenge::ZERO, Challenge::ONE));
     fractions.into_iter().unzip()
-}
-
-fn value_at(values: &[Challenge], point: &[Challenge]) -> Challenge {
-    equality(point).into_iter().zip(values).map(|(weight, value)| weight * *value).sum()
 }
 
 fn pads_of(rng: &mut ChaCha20Rng, variables: usize) -> Pads {
@@ -59,8 +55,8 @@ fn what_adds_up_to_zero_is_shown_and_the_leaves_are_what_is_left() {
         assert_eq!(used, pads.expose().len(), "as many pads as announced");
         let (leaves, claim) = verified(&wires, variables).expect("an honest proof");
         assert!(claim.holds(pads.expose()), "{variables} variables");
-        assert_eq!(leaves.numerator.open(pads.expose()), value_at(&p, &leaves.point));
-        assert_eq!(leaves.denominator.open(pads.expose()), value_at(&q, &leaves.point));
+        assert_eq!(leaves.numerator.open(pads.expose()), evaluate(&p, &leaves.point));
+        assert_eq!(leaves.denominator.open(pads.expose()), evaluate(&q, &leaves.point));
     }
 }
 
@@ -73,8 +69,8 @@ fn convinces(
 ) -> bool {
     verified(wires, variables).is_ok_and(|(leaves, claim)| {
         claim.holds(pads.expose())
-            && leaves.numerator.open(pads.expose()) == value_at(p, &leaves.point)
-            && leaves.denominator.open(pads.expose()) == value_at(q, &leaves.point)
+            && leaves.numerator.open(pads.expose()) == evaluate(p, &leaves.point)
+            && leaves.denominator.open(pads.expose()) == evaluate(q, &leaves.point)
     })
 }
 
