@@ -286,12 +286,16 @@ impl Writer {
         let transaction = content.database.begin_write().map_err(StateError::open)?;
         transaction.open_table(TABLE).map_err(StateError::open)?;
         transaction.commit().map_err(StateError::open)?;
-        let settled = content.settled(SETTLED)?;
-        let settled = match settled.as_deref().map(<[u8; 8]>::try_from) {
+        let kept = content.settled(SETTLED)?;
+        let settled = match kept.as_deref().map(<[u8; 8]>::try_from) {
             None => 0,
             Some(Ok(number)) => u64::from_le_bytes(number),
             Some(Err(error)) => return Err(StateError::open(error)),
         };
+        // A database that has been settled had a journal; without it, promises may be missing that were durable.
+        if kept.is_some() && !journal::path(dir, JOURNAL.stem, 0).exists() {
+            return Err(StateError::open(std::io::Error::other("its journal is gone")));
+        }
         let (journal, records) = Journal::open(dir, JOURNAL).map_err(StateError::open)?;
         let mut writer = Self { content, journal, number: settled };
         let mut newest = settled;
@@ -450,7 +454,7 @@ mod tests {
             let found: BTreeMap<_, _> = state.all(Space::Jobs).expect("read").into_iter().collect();
             assert_eq!(found, model, "round {round}");
             // Of 13 keys each is written and deleted many times; the journal's files take turns about every 70 writes.
-            for step in 0..100u32 * round {
+            for step in 0..40u32 * round {
                 let key = vec![u8::try_from((step * 7 + round) % 13).expect("small")];
                 let value = (step % 3 != 0).then(|| vec![u8::try_from(step % 251).expect("small"); 64]);
                 match &value {
@@ -542,6 +546,21 @@ mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn a_database_without_its_journal_does_not_open() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("state.redb");
+        State::open(&path).expect("opens").put(Space::Jobs, b"a", Some(vec![1])).await.expect("written");
+        let remove = |number| std::fs::remove_file(journal::path(folder.path(), JOURNAL.stem, number));
+        wait_until_closed(&path);
+        (0..2).try_for_each(remove).expect("both were there");
+        let error = State::open(&path).err().expect("refused");
+        assert_eq!(error.code(), "E-STO-41");
+        assert!(
+            std::error::Error::source(&error).is_some_and(|why| why.to_string() == "its journal is gone")
+        );
+    }
+
     #[test]
     fn a_file_that_is_no_state_has_its_code() {
         let folder = tempfile::tempdir().expect("a folder");
@@ -553,12 +572,15 @@ mod tests {
 
     /// Changes a file once nobody holds the state any more.
     fn reopen_after(path: &Path, change: impl Fn()) -> State {
-        let taken = || Database::builder().open(path).is_err();
-        while taken() {
-            thread::sleep(Duration::from_millis(10));
-        }
+        wait_until_closed(path);
         change();
         reopen(path)
+    }
+
+    fn wait_until_closed(path: &Path) {
+        while Database::builder().open(path).is_err() {
+            thread::sleep(Duration::from_millis(10));
+        }
     }
 
     /// The writing thread lets go of the file a moment after the last handle is dropped.
