@@ -1,7 +1,10 @@
 //! The fields of a proof.
 
 use p3_field::extension::QuinticTrinomialExtensionField;
-use p3_field::{BasedVectorSpace, PrimeCharacteristicRing};
+use p3_field::{
+    Algebra, BasedVectorSpace, ExtensionField, Field, PackedFieldExtension, PackedValue,
+    PrimeCharacteristicRing,
+};
 use p3_koala_bear::KoalaBear;
 use rand_core::CryptoRng;
 
@@ -35,12 +38,40 @@ pub(crate) fn equality(point: &[Challenge]) -> Vec<Challenge> {
     weights
 }
 
-/// Binds the most significant variable of a multilinear polynomial given by its values.
-pub(crate) fn bind(values: &mut Vec<Challenge>, at: Challenge) {
+/// As many elements of the extension as the machine's vectors hold coordinates: chosen when this is compiled.
+pub(crate) type Packed = <Challenge as ExtensionField<Element>>::ExtensionPacking;
+
+/// Elements in a [`Packed`].
+pub(crate) const LANES: usize = <<Element as Field>::Packing as PackedValue>::WIDTH;
+
+/// Packs neighbours; the length is a multiple of [`LANES`].
+pub(crate) fn pack(values: &[Challenge]) -> Vec<Packed> {
+    values.chunks_exact(LANES).map(Packed::from_ext_slice).collect()
+}
+
+/// Undoes [`pack`].
+pub(crate) fn unpack(values: &[Packed]) -> Vec<Challenge> {
+    values.iter().flat_map(|value| (0..LANES).map(|lane| value.extract(lane))).collect()
+}
+
+/// Sum of the lanes.
+pub(crate) fn total(value: Packed) -> Challenge {
+    (0..LANES).map(|lane| value.extract(lane)).sum()
+}
+
+/// [`equality`], packed; the point has enough coordinates for one pack.
+pub(crate) fn packed_equality(point: &[Challenge]) -> Vec<Packed> {
+    let (high, low) = point.split_at(point.len() - LANES.ilog2() as usize);
+    let low = Packed::from_ext_slice(&equality(low));
+    equality(high).into_iter().map(|weight| low * weight).collect()
+}
+
+/// Binds the most significant variable of a multilinear polynomial given by its values, packed or not.
+pub(crate) fn bind<A: Algebra<Challenge> + Copy>(values: &mut Vec<A>, at: Challenge) {
     let half = values.len() / 2;
     for low in 0..half {
         let (zero, one) = (values[low], values[low + half]);
-        values[low] = zero + at * (one - zero);
+        values[low] = zero + (one - zero) * at;
     }
     values.truncate(half);
 }

@@ -5,10 +5,10 @@
 //! `p = p0·q1 + p1·q0`, `q = q0·q1`. The root's numerator must be zero and its denominator not; a sumcheck a layer carries a
 //! claim about both down to the next, to the leaves, whose values at a random point are what is left to show.
 
-use p3_field::{Field, PrimeCharacteristicRing};
+use p3_field::{Algebra, Field, PrimeCharacteristicRing};
 
 use crate::channel::{ProofError, Prover, Verifier};
-use crate::field::{Challenge, bind, equality};
+use crate::field::{Challenge, LANES, Packed, bind, equality, pack, packed_equality, total, unpack};
 use crate::hidden::Hidden;
 
 /// What is left to show of the leaves: the values of their multilinear extensions at a point (most significant variable first).
@@ -48,75 +48,144 @@ pub fn prove(
         numerators.len().is_power_of_two() && numerators.len() == denominators.len(),
         "a cube of fractions"
     );
-    let mut layers = vec![(numerators, denominators)];
-    while let Some((p, q)) = layers.last().filter(|(p, _)| p.len() > 1) {
-        layers.push(added(p, q));
+    let mut layers = vec![Layer::new(numerators, denominators)];
+    while let Some(below) = layers.last().filter(|layer| layer.len() > 1) {
+        layers.push(below.added());
     }
-    let root = layers.pop().expect("at least the leaves").1[0];
+    let root = layers.pop().expect("at least the leaves").denominators()[0];
     channel.send(root);
     let inverse = root.inverse();
     channel.send(inverse);
     channel.product(root, inverse);
     let mut point = Vec::new();
-    while let Some((p, q)) = layers.pop() {
-        point = prove_layer(channel, p, q, &point);
+    while let Some(layer) = layers.pop() {
+        point = prove_layer(channel, layer, &point);
     }
     point
 }
 
-/// The layer above: half as many fractions.
-fn added(p: &[Challenge], q: &[Challenge]) -> (Vec<Challenge>, Vec<Challenge>) {
+/// Numerators and denominators of one layer, packed while there are at least two packs.
+enum Layer {
+    Packed(Vec<Packed>, Vec<Packed>),
+    Single(Vec<Challenge>, Vec<Challenge>),
+}
+
+impl Layer {
+    fn new(p: Vec<Challenge>, q: Vec<Challenge>) -> Self {
+        if p.len() >= 2 * LANES { Self::Packed(pack(&p), pack(&q)) } else { Self::Single(p, q) }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Self::Packed(p, _) => p.len() * LANES,
+            Self::Single(p, _) => p.len(),
+        }
+    }
+
+    fn denominators(&self) -> Vec<Challenge> {
+        match self {
+            Self::Packed(_, q) => unpack(q),
+            Self::Single(_, q) => q.clone(),
+        }
+    }
+
+    /// The layer above: half as many fractions.
+    fn added(&self) -> Self {
+        match self {
+            Self::Packed(p, q) => match added(p, q) {
+                (p, q) if p.len() >= 2 => Self::Packed(p, q),
+                (p, q) => Self::Single(unpack(&p), unpack(&q)),
+            },
+            Self::Single(p, q) => {
+                let (p, q) = added(p, q);
+                Self::Single(p, q)
+            }
+        }
+    }
+}
+
+fn added<A: Algebra<Challenge> + Copy>(p: &[A], q: &[A]) -> (Vec<A>, Vec<A>) {
     let ((p0, p1), (q0, q1)) = (p.split_at(p.len() / 2), q.split_at(q.len() / 2));
     let pairs = p0.iter().zip(p1).zip(q0.iter().zip(q1));
     pairs.map(|((p0, p1), (q0, q1))| (*p0 * *q1 + *p1 * *q0, *q0 * *q1)).unzip()
 }
 
-fn prove_layer(
-    channel: &mut Prover<'_>,
-    mut p: Vec<Challenge>,
-    mut q: Vec<Challenge>,
-    above: &[Challenge],
-) -> Vec<Challenge> {
-    let lambda = channel.challenge();
-    let (mut p1, mut q1) = (p.split_off(p.len() / 2), q.split_off(q.len() / 2));
-    // p0·q1 + p1·q0 + λ·q0·q1 = u·q1 + p1·q0 with u = p0 + λ·q0.
-    let (mut u, mut q0) = (p, q);
-    u.iter_mut().zip(&q0).for_each(|(u, q0)| *u += lambda * *q0);
-    let mut weights = equality(above.get(1..).unwrap_or_default());
-    let mut point = Vec::with_capacity(above.len() + 1);
-    for round in 0..above.len() {
-        let (zero, leading) = round_polynomial([&u, &q1, &p1, &q0], &weights);
-        channel.send(zero);
-        channel.send(leading);
-        let at = channel.challenge();
-        [&mut u, &mut q1, &mut p1, &mut q0].into_iter().for_each(|values| bind(values, at));
-        point.push(at);
-        if round + 2 < above.len() {
-            let half = weights.len() / 2;
-            weights = (0..half).map(|low| weights[low] + weights[low + half]).collect();
-        } else {
-            weights = vec![Challenge::ONE];
+/// The four halves of a layer on their way to one value each: `p0·q1 + p1·q0 + λ·q0·q1 = u·q1 + p1·q0` with `u = p0 + λ·q0`.
+struct Halves<A> {
+    u: Vec<A>,
+    q1: Vec<A>,
+    p1: Vec<A>,
+    q0: Vec<A>,
+    /// `eq` of what is left of the point above, without the variable of this round.
+    weights: Vec<A>,
+}
+
+impl<A: Algebra<Challenge> + Copy> Halves<A> {
+    fn new(mut p: Vec<A>, mut q: Vec<A>, weights: Vec<A>, lambda: Challenge) -> Self {
+        let (p1, q1) = (p.split_off(p.len() / 2), q.split_off(q.len() / 2));
+        p.iter_mut().zip(&q).for_each(|(p0, q0)| *p0 += *q0 * lambda);
+        Self { u: p, q1, p1, q0: q, weights }
+    }
+
+    /// Rounds until one element is left.
+    fn rounds(&mut self, channel: &mut Prover<'_>, total: fn(A) -> Challenge, point: &mut Vec<Challenge>) {
+        while self.u.len() > 1 {
+            let (zero, leading) = self.round_polynomial();
+            channel.send(total(zero));
+            channel.send(total(leading));
+            let at = channel.challenge();
+            for values in [&mut self.u, &mut self.q1, &mut self.p1, &mut self.q0] {
+                bind(values, at);
+            }
+            let half = self.weights.len() / 2;
+            for low in 0..half {
+                let high = self.weights[low + half];
+                self.weights[low] += high;
+            }
+            self.weights.truncate(half.max(1));
+            point.push(at);
         }
     }
-    let [u, q1, p1, q0] = [u[0], q1[0], p1[0], q0[0]];
+
+    /// `Σ weight·(u·q1 + p1·q0)` as a polynomial in the first variable: its value at 0 and its leading coefficient.
+    fn round_polynomial(&self) -> (A, A) {
+        let half = self.u.len() / 2;
+        let (mut zero, mut leading) = (A::ZERO, A::ZERO);
+        let halves = [&self.u, &self.q1, &self.p1, &self.q0].map(|values| values.split_at(half));
+        for (low, weight) in self.weights.iter().enumerate().take(half) {
+            let [u, q1, p1, q0] = halves.map(|(zeros, _)| zeros[low]);
+            zero += *weight * (u * q1 + p1 * q0);
+            let [u, q1, p1, q0] = halves.map(|(zeros, ones)| ones[low] - zeros[low]);
+            leading += *weight * (u * q1 + p1 * q0);
+        }
+        (zero, leading)
+    }
+}
+
+fn prove_layer(channel: &mut Prover<'_>, layer: Layer, above: &[Challenge]) -> Vec<Challenge> {
+    let lambda = channel.challenge();
+    let mut point = Vec::with_capacity(above.len() + 1);
+    let later = above.get(1..).unwrap_or_default();
+    let mut halves = match layer {
+        // Weights of the variables behind the first: half as many as there are elements, which is a pack at least.
+        Layer::Packed(p, q) if p.len() >= 4 => {
+            let mut halves = Halves::new(p, q, packed_equality(later), lambda);
+            halves.rounds(channel, total, &mut point);
+            let Halves { u, q1, p1, q0, .. } = halves;
+            let [u, q1, p1, q0] = [u, q1, p1, q0].map(|values| unpack(&values));
+            let weights = equality(later.get(point.len()..).unwrap_or_default());
+            Halves { u, q1, p1, q0, weights }
+        }
+        Layer::Packed(p, q) => Halves::new(unpack(&p), unpack(&q), equality(later), lambda),
+        Layer::Single(p, q) => Halves::new(p, q, equality(later), lambda),
+    };
+    halves.rounds(channel, |value| value, &mut point);
+    let [u, q1, p1, q0] = [halves.u[0], halves.q1[0], halves.p1[0], halves.q0[0]];
     [u, q1, p1, q0].into_iter().for_each(|value| channel.send(value));
     channel.product(u, q1);
     channel.product(p1, q0);
     let at = channel.challenge();
     std::iter::once(at).chain(point).collect()
-}
-
-/// `Σ weight·(u·q1 + p1·q0)` as a polynomial in the first variable: its value at 0 and its leading coefficient.
-fn round_polynomial([u, q1, p1, q0]: [&[Challenge]; 4], weights: &[Challenge]) -> (Challenge, Challenge) {
-    let half = u.len() / 2;
-    let (mut zero, mut leading) = (Challenge::ZERO, Challenge::ZERO);
-    for (low, weight) in weights.iter().enumerate().take(half) {
-        let high = low + half;
-        zero += *weight * (u[low] * q1[low] + p1[low] * q0[low]);
-        let slope = |values: &[Challenge]| values[high] - values[low];
-        leading += *weight * (slope(u) * slope(q1) + slope(p1) * slope(q0));
-    }
-    (zero, leading)
 }
 
 /// Checks what [`prove`] says about `2^variables` leaves.
