@@ -191,8 +191,15 @@ impl<'w> Verifier<'w> {
         pad
     }
 
+    /// Numerator of the error of [`Verifier::finish`]: the degree of the products' polynomial, and of the one in whose powers the
+    /// equations are weighed.
+    #[must_use]
+    pub fn errors(&self) -> u64 {
+        (self.zeros.len() + 3 * usize::from(!self.products.is_empty()) + 2 * self.products.len()) as u64
+    }
+
     /// Checks the products and merges what was demanded. A prover that has sent anything wrong can show the claim with
-    /// probability at most `(equations + 2·products) / |Challenge|`.
+    /// probability at most [`Verifier::errors`]` / |Challenge|`.
     ///
     /// # Errors
     /// [`ProofError`].

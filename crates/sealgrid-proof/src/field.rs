@@ -3,7 +3,7 @@
 use p3_field::extension::QuinticTrinomialExtensionField;
 use p3_field::{
     Algebra, BasedVectorSpace, ExtensionField, Field, PackedFieldExtension, PackedValue,
-    PrimeCharacteristicRing,
+    PrimeCharacteristicRing, PrimeField32,
 };
 use p3_koala_bear::KoalaBear;
 use rand_core::CryptoRng;
@@ -13,6 +13,12 @@ pub type Element = KoalaBear;
 
 /// What is drawn and sent: the extension of degree 5, about `2^154.9` elements.
 pub type Challenge = QuinticTrinomialExtensionField<KoalaBear>;
+
+/// Bits of soundness that remain when the errors of all steps add up to `errors / |Challenge|`.
+#[must_use]
+pub fn soundness_bits(errors: u64) -> f64 {
+    5.0 * f64::from(Element::ORDER_U32).log2() - (errors.max(1) as f64).log2()
+}
 
 /// A uniform element: 16 bytes a coordinate, reduced, so that the bias is below `2^-96`.
 pub(crate) fn random(rng: &mut impl CryptoRng) -> Challenge {
@@ -80,4 +86,18 @@ pub(crate) fn bind<A: Algebra<Challenge> + Copy>(values: &mut Vec<A>, at: Challe
 #[cfg(test)]
 pub(crate) fn evaluate(values: &[Challenge], point: &[Challenge]) -> Challenge {
     equality(point).into_iter().zip(values).map(|(weight, value)| weight * *value).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proof_of_a_million_lookups_keeps_all_but_ten_bits() {
+        let lookups = crate::fractions::errors(20);
+        assert_eq!(lookups, 20 * 21);
+        assert!((soundness_bits(1) - 154.94).abs() < 0.01);
+        let bits = soundness_bits(lookups + crate::inner::errors(12));
+        assert!((145.0..147.0).contains(&bits), "{bits}");
+    }
 }

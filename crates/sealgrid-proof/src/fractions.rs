@@ -35,6 +35,13 @@ pub fn products(variables: usize) -> usize {
     1 + 2 * variables
 }
 
+/// Numerator of the soundness error over `2^variables` leaves: in a layer of `k` variables two degrees a round, one for the two
+/// claims that become one, one for the point between the halves.
+#[must_use]
+pub fn errors(variables: usize) -> u64 {
+    (0..variables as u64).map(|k| 2 * k + 2).sum()
+}
+
 /// Shows that the fractions add up to zero; yields the point of the leaves' claim.
 ///
 /// # Panics
@@ -191,7 +198,7 @@ fn prove_layer(channel: &mut Prover<'_>, layer: Layer, above: &[Challenge]) -> V
 /// Checks what [`prove`] says about `2^variables` leaves.
 ///
 /// A prover whose fractions do not add up to zero, or one of whose denominators is zero, is left with a true claim with
-/// probability at most `(3·variables² / 2 + 4·variables) / |Challenge|`: two degrees a round, three challenges a layer.
+/// probability at most [`errors`]` / |Challenge|`.
 ///
 /// # Errors
 /// [`ProofError`].

@@ -55,8 +55,14 @@ pub fn prove(
     point
 }
 
+/// Numerator of the soundness error over `variables`: two degrees a round.
+#[must_use]
+pub fn errors(variables: usize) -> u64 {
+    2 * variables as u64
+}
+
 /// Checks that the sum over `variables` is `claim`. A prover whose sum is another is left with a true claim with probability
-/// at most `2·variables / |Challenge|`.
+/// at most [`errors`]` / |Challenge|`.
 ///
 /// # Errors
 /// [`ProofError`].

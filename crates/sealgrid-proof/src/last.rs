@@ -85,6 +85,13 @@ impl Listener for Recorded<'_> {
     }
 }
 
+/// Numerator of the soundness error: two degrees a round of both sumchecks, one for the sum that joins the claim, two for the three sums
+/// of the block that become one.
+#[must_use]
+pub fn errors(variables: usize, block: Block) -> u64 {
+    2 * (variables + block.variables) as u64 + 3
+}
+
 /// Shows `Σ functional(x)·values(x)`, which the transcript has absorbed already; yields the messages and the two openings to make.
 ///
 /// # Panics
@@ -161,7 +168,7 @@ fn prove_to(
 
 /// Checks what [`prove`] says of a vector of `2^variables` elements: that the functional's sum is `claim`. `functional_at` evaluates the
 /// functional's multilinear extension. What is left is to check both openings against the commitment; a prover whose sum is another
-/// has then to open a wrong value, but for a probability of `(2·variables + 2·block + 3) / |Challenge|`.
+/// has then to open a wrong value, but for a probability of [`errors`]` / |Challenge|`.
 ///
 /// # Errors
 /// [`ProofError`].

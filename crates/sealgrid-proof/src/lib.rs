@@ -20,6 +20,6 @@ mod hidden;
 mod products;
 mod transcript;
 
-pub use field::{Challenge, Element};
+pub use field::{Challenge, Element, soundness_bits};
 pub use hidden::Hidden;
 pub use transcript::Transcript;
