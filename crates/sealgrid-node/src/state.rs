@@ -247,6 +247,12 @@ impl Content {
             .collect()
     }
 
+    /// Notes what a record holds.
+    fn note(&self, body: Body) {
+        let mut changes = self.changes.write().unwrap_or_else(PoisonError::into_inner);
+        changes.extend(body.into_iter().map(|(key, value)| (key.into(), value.map(Into::into))));
+    }
+
     /// Moves the changes into the database, durably, together with the number of the last record that they came from.
     fn settle(&self, number: u64) -> Result<(), StateError> {
         let mut changes = self.changes.write().unwrap_or_else(PoisonError::into_inner);
@@ -315,8 +321,7 @@ impl Writer {
             return Ok(());
         }
         let body: Body = canonical::decode(&record.body, usize::MAX).map_err(StateError::open)?;
-        let mut changes = self.content.changes.write().unwrap_or_else(PoisonError::into_inner);
-        changes.extend(body.into_iter().map(|(key, value)| (key.into(), value.map(Into::into))));
+        self.content.note(body);
         self.number = record.number;
         Ok(())
     }
@@ -348,8 +353,7 @@ impl Writer {
             journal::record(JOURNAL.label, self.number + 1, |record| record.extend_from_slice(&bytes));
         self.journal.append(&record).map_err(StateError::disk)?;
         self.number += 1;
-        let mut changes = self.content.changes.write().unwrap_or_else(PoisonError::into_inner);
-        changes.extend(body.into_iter().map(|(key, value)| (key.into(), value.map(Into::into))));
+        self.content.note(body);
         Ok(())
     }
 

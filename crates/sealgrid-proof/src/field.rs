@@ -82,8 +82,18 @@ pub(crate) fn bind<A: Algebra<Challenge> + Copy>(values: &mut Vec<A>, at: Challe
     values.truncate(half);
 }
 
+/// `Σ left·right` over a cube as a polynomial in the most significant variable: its value at 0 and its leading coefficient.
+pub(crate) fn product_round(left: &[Challenge], right: &[Challenge]) -> (Challenge, Challenge) {
+    let half = left.len() / 2;
+    let (mut zero, mut leading) = (Challenge::ZERO, Challenge::ZERO);
+    for low in 0..half {
+        zero += left[low] * right[low];
+        leading += (left[low + half] - left[low]) * (right[low + half] - right[low]);
+    }
+    (zero, leading)
+}
+
 /// The multilinear extension of values at a point (most significant variable first).
-#[cfg(test)]
 pub(crate) fn evaluate(values: &[Challenge], point: &[Challenge]) -> Challenge {
     equality(point).into_iter().zip(values).map(|(weight, value)| weight * *value).sum()
 }

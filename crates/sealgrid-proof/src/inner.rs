@@ -4,7 +4,7 @@
 use p3_field::PrimeCharacteristicRing;
 
 use crate::channel::{ProofError, Prover, Verifier};
-use crate::field::{Challenge, bind};
+use crate::field::{Challenge, bind, product_round};
 use crate::hidden::Hidden;
 
 /// What is left to show: the values of both sides' multilinear extensions at a point (most significant variable first).
@@ -36,12 +36,7 @@ pub fn prove(
     assert!(left.len().is_power_of_two() && left.len() == right.len(), "two sides over one cube");
     let mut point = Vec::new();
     while left.len() > 1 {
-        let half = left.len() / 2;
-        let (mut zero, mut leading) = (Challenge::ZERO, Challenge::ZERO);
-        for low in 0..half {
-            zero += left[low] * right[low];
-            leading += (left[low + half] - left[low]) * (right[low + half] - right[low]);
-        }
+        let (zero, leading) = product_round(&left, &right);
         channel.send(zero);
         channel.send(leading);
         let at = channel.challenge();
@@ -91,16 +86,11 @@ pub fn verify(
 mod tests {
     use rand_chacha::ChaCha20Rng;
     use rand_core::SeedableRng as _;
-    use sealgrid_seal::digest::labels;
 
     use super::*;
     use crate::channel::Pads;
     use crate::field::{evaluate, random};
     use crate::transcript::Transcript;
-
-    fn transcript() -> Transcript {
-        Transcript::new(labels::GRAPH_ARCHITECTURE)
-    }
 
     struct Case {
         left: Vec<Challenge>,
@@ -116,7 +106,7 @@ mod tests {
             let (left, right) = (side(), side());
             // One for the claim; two values at 0 and C at 0 and beyond for the product.
             let pads = Pads::random(&mut rng, 1 + pads(variables) + 4);
-            let mut channel = Prover::new(transcript(), &pads);
+            let mut channel = Prover::new(Transcript::of_test(), &pads);
             channel.send(left.iter().zip(&right).map(|(a, b)| *a * *b).sum());
             prove(&mut channel, left.clone(), right.clone());
             let (wires, used) = channel.finish();
@@ -125,7 +115,7 @@ mod tests {
         }
 
         fn convinces(&self, wires: &[Challenge]) -> bool {
-            let mut channel = Verifier::new(transcript(), wires);
+            let mut channel = Verifier::new(Transcript::of_test(), wires);
             let Ok(claim) = channel.receive() else { return false };
             let variables = self.left.len().ilog2() as usize;
             let Ok(sides) = verify(&mut channel, variables, &claim) else { return false };

@@ -9,7 +9,7 @@
 use p3_field::{BasedVectorSpace as _, Field as _, PrimeCharacteristicRing};
 
 use crate::channel::ProofError;
-use crate::field::{Challenge, Element, bind, equality};
+use crate::field::{Challenge, Element, bind, evaluate, product_round};
 use crate::transcript::Transcript;
 
 /// Base elements of an element of the extension.
@@ -129,7 +129,7 @@ fn prove_to(
     let mut point = Vec::with_capacity(variables);
     let mut past = constant;
     for (round, [linear, square]) in masks.iter().copied().enumerate() {
-        let (zero, leading) = round_polynomial(&functional, &vector);
+        let (zero, leading) = product_round(&functional, &vector);
         let left = variables - 1 - round;
         // Behind this variable: half of what is left of the cube lies at 1 of each.
         let later: Challenge = masks[round + 1..].iter().map(|[linear, square]| *linear + *square).sum();
@@ -153,7 +153,7 @@ fn prove_to(
     let mut vector: Vec<Challenge> = own.iter().map(|value| Challenge::from(*value)).collect();
     let mut within = Vec::with_capacity(block.variables);
     for _ in 0..block.variables {
-        let (zero, leading) = round_polynomial(&functional, &vector);
+        let (zero, leading) = product_round(&functional, &vector);
         listener.hear(zero);
         listener.hear(leading);
         let at = listener.challenge();
@@ -219,8 +219,7 @@ pub fn verify(
         within.push(at);
     }
     let second = next(transcript);
-    let weight: Challenge =
-        equality(&within).into_iter().zip(&functional).map(|(eq, weight)| eq * *weight).sum();
+    let weight = evaluate(&functional, &within);
     if weight * second != claim {
         return Err(ProofError::Wrong);
     }
@@ -232,16 +231,6 @@ pub fn verify(
 fn after_round(claim: Challenge, zero: Challenge, leading: Challenge, at: Challenge) -> Challenge {
     let linear = claim - zero.double() - leading;
     zero + at * linear + at.square() * leading
-}
-
-fn round_polynomial(functional: &[Challenge], vector: &[Challenge]) -> (Challenge, Challenge) {
-    let half = vector.len() / 2;
-    let (mut zero, mut leading) = (Challenge::ZERO, Challenge::ZERO);
-    for low in 0..half {
-        zero += functional[low] * vector[low];
-        leading += (functional[low + half] - functional[low]) * (vector[low + half] - vector[low]);
-    }
-    (zero, leading)
 }
 
 fn power_of_two(exponent: usize) -> Challenge {

@@ -32,4 +32,10 @@ impl Transcript {
     pub fn challenge(&mut self) -> Challenge {
         self.0.sample_algebra_element()
     }
+
+    /// One that tests begin on both sides.
+    #[cfg(test)]
+    pub(crate) fn of_test() -> Self {
+        Self::new(sealgrid_seal::digest::labels::GRAPH_ARCHITECTURE)
+    }
 }

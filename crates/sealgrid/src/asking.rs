@@ -57,14 +57,18 @@ pub struct Kept {
 const COSTS: MeasuredCosts =
     MeasuredCosts { job_us: 3_000, record_ns: 5_000, round_trip_us: 1_000, bytes_per_ms: 100_000 };
 
+/// A client's runtime.
+pub fn started(runtime: &mut tokio::runtime::Builder) -> Result<tokio::runtime::Runtime, Failure> {
+    runtime
+        .build()
+        .map_err(|error| Failure::new("E-AVL-02", "the client cannot start its threads").why(error))
+}
+
 impl Asking {
     /// Opens a client of `grid` as `identity`.
     pub fn open(grid: &LocalGrid, trust: TrustRoots, identity: SigningIdentity) -> Result<Self, Failure> {
         // One thread: a job is a chain of waits, and handing each over to another thread costs more than it gains.
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|error| Failure::new("E-AVL-02", "the client cannot start its threads").why(error))?;
+        let runtime = started(tokio::runtime::Builder::new_current_thread().enable_all())?;
         let loaded = Loaded::from_file(&grid.directory(), &trust.authority)
             .map_err(|error| Failure::new(error.code(), "the grid's directory is not trusted").why(error))?;
         let options = ClientOptions::default();

@@ -1,15 +1,10 @@
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng as _;
-use sealgrid_seal::digest::labels;
 
 use super::*;
 use crate::channel::{PadClaim, Pads};
 use crate::field::{evaluate, random};
 use crate::transcript::Transcript;
-
-fn transcript() -> Transcript {
-    Transcript::new(labels::GRAPH_ARCHITECTURE)
-}
 
 /// Lookups of values in a table of 16: one fraction a lookup, one a row with its multiplicity, and fillers.
 fn lookups(rng: &mut ChaCha20Rng, variables: usize) -> (Vec<Challenge>, Vec<Challenge>) {
@@ -34,13 +29,13 @@ fn pads_of(rng: &mut ChaCha20Rng, variables: usize) -> Pads {
 }
 
 fn proven(pads: &Pads, (p, q): (Vec<Challenge>, Vec<Challenge>)) -> (Vec<Challenge>, usize) {
-    let mut channel = Prover::new(transcript(), pads);
+    let mut channel = Prover::new(Transcript::of_test(), pads);
     prove(&mut channel, p, q);
     channel.finish()
 }
 
 fn verified(wires: &[Challenge], variables: usize) -> Result<(LeafClaim, PadClaim), ProofError> {
-    let mut channel = Verifier::new(transcript(), wires);
+    let mut channel = Verifier::new(Transcript::of_test(), wires);
     let leaves = verify(&mut channel, variables)?;
     Ok((leaves, channel.finish()?))
 }

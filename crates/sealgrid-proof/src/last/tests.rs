@@ -1,7 +1,6 @@
 use p3_field::BasedVectorSpace;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng as _;
-use sealgrid_seal::digest::labels;
 
 use super::*;
 use crate::field::{evaluate, random};
@@ -26,20 +25,16 @@ fn case(seed: u8, variables: usize, block: Block) -> Case {
     Case { values, functional, block, claim }
 }
 
-fn transcript() -> Transcript {
-    Transcript::new(labels::GRAPH_ARCHITECTURE)
-}
-
 impl Case {
     fn proven(&self) -> Vec<Challenge> {
-        prove(&mut transcript(), &self.values, self.functional.clone(), self.block).0
+        prove(&mut Transcript::of_test(), &self.values, self.functional.clone(), self.block).0
     }
 
     /// Whether a verifier who can look up the opened values is convinced of `claim`.
     fn convinces(&self, messages: &[Challenge], claim: Challenge) -> bool {
         let variables = self.values.len().ilog2() as usize;
         let at = |point: &[Challenge]| evaluate(&self.functional, point);
-        let openings = verify(&mut transcript(), messages, variables, self.block, claim, at);
+        let openings = verify(&mut Transcript::of_test(), messages, variables, self.block, claim, at);
         let values: Vec<Challenge> = self.values.iter().map(|value| Challenge::from(*value)).collect();
         openings.is_ok_and(|openings| {
             openings.iter().all(|opening| evaluate(&values, &opening.point) == opening.value)

@@ -75,6 +75,7 @@ impl FaultWord {
 const NODES: usize = 5;
 /// Time that a job has; a slow member is given up after a third of it.
 const DEADLINE_MS: u64 = 6_000;
+
 /// One mode's line of the table.
 struct Line {
     mode: &'static str,

@@ -11,7 +11,7 @@ use sealgrid_node::measure::{self, Plain, PlainCall, Spread};
 use sealgrid_protocol::names::{Protection, Verification};
 use sealgrid_protocol::policy::Policy;
 use sealgrid_seal::identity::SigningIdentity;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Builder;
 
 use super::Line;
 use crate::data::Records;
@@ -51,9 +51,9 @@ pub fn jobs(lines: &mut Vec<Line>) -> Result<(), Failure> {
         Ok(())
     };
     // As `run` has it: one thread. Many at once get all processors.
-    let measured = started(Builder::new_current_thread().enable_all())
+    let measured = asking::started(Builder::new_current_thread().enable_all())
         .and_then(|runtime| runtime.block_on(Box::pin(one_at_a_time)))
-        .and_then(|()| started(Builder::new_multi_thread().enable_all()))
+        .and_then(|()| asking::started(Builder::new_multi_thread().enable_all()))
         .and_then(|runtime| runtime.block_on(Box::pin(many_at_once(&grid, &model, &test, lines))));
     processes.stop();
     measured?;
@@ -82,11 +82,6 @@ fn inputs(test: &Records, model: &Model, count: usize) -> Result<Vec<Batch>, Fai
     let mut records = test.clone();
     records.rows = test.rows.iter().cycle().take(count).cloned().collect();
     Ok(asking::encode(&records, &model.public())?.0)
-}
-
-fn started(runtime: &mut Builder) -> Result<Runtime, Failure> {
-    let failed = |error| Failure::new("E-AVL-02", "the client cannot start its threads").why(error);
-    runtime.build().map_err(failed)
 }
 
 async fn many_at_once(
