@@ -153,6 +153,16 @@ impl Demo {
         let (outcome, jobs) = until_seated(asking, &quorum, &found, &inputs, &faulty, self.draws, output)?;
         let checked = "three nodes committed, then revealed; equality; bisection; a referee";
         let quorum = self.line(asking, "sealed, quorum:3", outcome, &plain, &inputs, checked)?;
+        if !quorum.equal {
+            // One honest member is enough for a refusal; a committee without any is outside what a quorum assumes.
+            return Err(Failure::new("E-QRM-25", "the committee agreed on a result that is not the model's")
+                .why(
+                    "a lie is refused while one member is honest; here all three lie, and alike, so that nothing in \
+                     the receipt can tell",
+                )
+                .hint("ask for fewer liars: sealgrid demo --fault lie")
+                .exit(4));
+        }
 
         let results =
             asking::decode(&quorum.outcome.as_ref().expect("it ran").outputs, &found.public, &records);
