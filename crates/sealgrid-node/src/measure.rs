@@ -15,7 +15,7 @@ use sealgrid_net::{
 };
 use sealgrid_protocol::job::client::{ClientEffect, ClientEvent, ClientMachine};
 use sealgrid_protocol::machine::Machine as _;
-use sealgrid_seal::identity::SigningIdentity;
+use sealgrid_seal::identity::{PublicIdentity, SigningIdentity};
 
 use crate::client::{ClientError, GridClient, Job};
 use crate::jobs::now;
@@ -67,19 +67,24 @@ pub fn repeat<E>(times: usize, mut call: impl FnMut() -> Result<(), E>) -> Resul
     Ok(Spread::of(timed.collect::<Result<_, E>>()?))
 }
 
-/// As [`repeat`], for a call that waits.
+/// Two things that wait, in turns, so that neither meets a better hour of the machine than the other; after one of each
+/// that is not counted.
 ///
 /// # Errors
-/// Of the call.
-pub async fn repeat_async<E>(times: usize, call: impl AsyncFn() -> Result<(), E>) -> Result<Spread, E> {
-    call().await?;
-    let mut timed = Vec::new();
+/// Of either.
+pub async fn in_turns<E>(
+    times: usize,
+    one: impl AsyncFn() -> Result<Duration, E>,
+    other: impl AsyncFn() -> Result<Duration, E>,
+) -> Result<[Spread; 2], E> {
+    one().await?;
+    other().await?;
+    let mut timed = [Vec::new(), Vec::new()];
     for _ in 0..times {
-        let started = Instant::now();
-        call().await?;
-        timed.push(started.elapsed());
+        timed[0].push(one().await?);
+        timed[1].push(other().await?);
     }
-    Ok(Spread::of(timed))
+    Ok(timed.map(Spread::of))
 }
 
 /// One job after another, from the request to the checked result.
@@ -205,11 +210,11 @@ impl Plain {
     }
 }
 
-/// The same work as one call between two endpoints: encrypted on the way and nothing else, which is what `plain` means. Of
-/// a sealed job's time it is the part that the transport takes.
+/// The same work as one call to another process: encrypted on the way and nothing else, which is what `plain` means. Of a
+/// sealed job's time it is the part that the transport, the model and waking another process take.
 pub struct PlainCall {
     caller: Endpoint,
-    server: Endpoint,
+    server: PublicIdentity,
     input: Vec<u8>,
 }
 
@@ -222,11 +227,7 @@ const PLAIN: Method = Method {
     deadline: Duration::from_secs(60),
 };
 
-struct PlainService {
-    model: Arc<dyn Prepared>,
-    records: usize,
-    shape: Shape,
-}
+struct PlainService(Arc<dyn Prepared>);
 
 impl Service for PlainService {
     fn methods(&self) -> &'static [Method] {
@@ -234,26 +235,54 @@ impl Service for PlainService {
     }
 
     async fn call(&self, request: Request) -> Result<Vec<u8>, Refusal> {
-        Ok(run_plain(self.model.as_ref(), self.records, &self.shape, &request.body))
+        let shape = &self.0.graph().inputs()[0].shape;
+        Ok(run_plain(self.0.as_ref(), request.body.len() / shape.count(), shape, &request.body))
+    }
+}
+
+/// An endpoint that answers [`PlainCall`]s of anybody: for a process of its own, as a node is.
+pub struct PlainServer {
+    endpoint: Endpoint,
+    service: Arc<PlainService>,
+}
+
+impl PlainServer {
+    /// Listens on loopback for batches of `model`'s first input, elements of one byte.
+    ///
+    /// # Errors
+    /// [`BindError`].
+    pub async fn start(model: Arc<dyn Prepared>) -> Result<Self, BindError> {
+        let config = EndpointConfig { admission: Admission::new(Admit::Anyone), ..EndpointConfig::default() };
+        let endpoint = Box::pin(Endpoint::bind(&SigningIdentity::generate(&mut rand::rng()), config)).await?;
+        Ok(Self { endpoint, service: Arc::new(PlainService(model)) })
+    }
+
+    /// Who it is, and where.
+    #[must_use]
+    pub fn address(&self) -> (PublicIdentity, Vec<SocketAddr>) {
+        (self.endpoint.identity(), self.endpoint.addresses())
+    }
+
+    /// Answers for ever.
+    pub async fn serve(self) {
+        self.endpoint.serve(self.service).await;
     }
 }
 
 impl PlainCall {
-    /// An endpoint that serves `model` to one caller on loopback, and the caller. Call within a tokio runtime.
+    /// Calls with `input`, elements of one byte. Call within a tokio runtime.
     ///
     /// # Errors
     /// [`BindError`].
-    pub async fn start(model: Arc<dyn Prepared>, input: &Batch) -> Result<Self, BindError> {
-        let identity = || SigningIdentity::generate(&mut rand::rng());
-        let config = EndpointConfig { admission: Admission::new(Admit::Anyone), ..EndpointConfig::default() };
-        let server = Box::pin(Endpoint::bind(&identity(), config)).await?;
-        let service = PlainService { model, records: input.records(), shape: input.shape().clone() };
-        let serving = server.clone();
-        tokio::spawn(async move { serving.serve(Arc::new(service)).await });
+    pub async fn to(
+        (server, addresses): (PublicIdentity, Vec<SocketAddr>),
+        input: &Batch,
+    ) -> Result<Self, BindError> {
         let peers = AddressBook::default();
-        peers.set(server.identity(), server.addresses());
+        peers.set(server, addresses);
         let config = EndpointConfig { peers, ..EndpointConfig::default() };
-        let caller = Box::pin(Endpoint::bind(&identity(), config)).await?;
+        let identity = SigningIdentity::generate(&mut rand::rng());
+        let caller = Box::pin(Endpoint::bind(&identity, config)).await?;
         Ok(Self { caller, server, input: bytes_of(input) })
     }
 
@@ -262,13 +291,12 @@ impl PlainCall {
     /// # Errors
     /// [`CallError`].
     pub async fn ask(&self) -> Result<(), CallError> {
-        self.caller.call(&self.server.identity(), &PLAIN, self.input.clone()).await.map(drop)
+        self.caller.call(&self.server, &PLAIN, self.input.clone()).await.map(drop)
     }
 
-    /// Closes both ends.
+    /// Closes the connection.
     pub async fn close(&self) {
         self.caller.close().await;
-        self.server.close().await;
     }
 }
 

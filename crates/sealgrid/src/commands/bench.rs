@@ -43,6 +43,9 @@ enum Name {
     Log,
     /// A grid under load whose nodes are killed at random: nothing may be lost, wrong or growing.
     Soak,
+    /// The other process of plain calls, for `node`; ends with standard input.
+    #[value(hide = true)]
+    PlainServer,
 }
 
 /// One measurement.
@@ -60,6 +63,9 @@ impl Bench {
     pub fn run(self, output: Output) -> Result<Report, Failure> {
         if self.name == Name::Soak {
             return self.soak.run(output);
+        }
+        if self.name == Name::PlainServer {
+            return node::plain_server();
         }
         let mut lines = Vec::new();
         let wanted = |name| self.name == Name::All || self.name == name;

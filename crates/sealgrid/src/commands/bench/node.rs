@@ -1,6 +1,10 @@
 //! Sealed jobs on a local grid of real processes beside the same work in the clear; durable appends to a log.
 
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::SocketAddr;
+use std::process::{Child, Stdio};
 use std::sync::Arc;
+use std::time::Instant;
 
 use sealgrid_graph::execute::{Batch, Prepared};
 use sealgrid_graph::model::Model;
@@ -10,14 +14,14 @@ use sealgrid_node::log_store::LogStore;
 use sealgrid_node::measure::{self, Plain, PlainCall, Spread};
 use sealgrid_protocol::names::{Protection, Verification};
 use sealgrid_protocol::policy::Policy;
-use sealgrid_seal::identity::SigningIdentity;
+use sealgrid_seal::identity::{PublicIdentity, SigningIdentity};
 use tokio::runtime::Builder;
 
 use super::Line;
 use crate::data::Records;
 use crate::failure::{Failure, unwritable};
 use crate::local_grid::{Layout, LocalGrid};
-use crate::output::duration;
+use crate::output::{Report, duration};
 use crate::shipped::Shipped;
 use crate::{asking, engines, roots};
 
@@ -134,13 +138,22 @@ async fn beside_plain(
         .into();
     let mut clear = Plain::start(Arc::clone(&prepared), &inputs[0]).map_err(|error| broken(&error))?;
     let clear = measure::repeat(times, || clear.ask()).map_err(|error| broken(&error))?;
-    let call = PlainCall::start(prepared, &inputs[0]).await.map_err(|error| broken(&error))?;
-    let plain =
-        measure::repeat_async(times, async || call.ask().await).await.map_err(|error| broken(&error))?;
+    let server = PlainProcess::start()?;
+    let call = PlainCall::to(server.address.clone(), &inputs[0]).await.map_err(|error| broken(&error))?;
+    let [plain, sealed] = measure::in_turns(
+        times,
+        async || {
+            let started = Instant::now();
+            call.ask().await.map_err(|error| broken(&error))?;
+            Ok(started.elapsed())
+        },
+        async || {
+            let ran = client.run(job(model, inputs), &mut |_| {}).await;
+            Ok(ran.map_err(|error| asking::failed(&error))?.result_after)
+        },
+    )
+    .await?;
     call.close().await;
-    let sealed = measure::one_by_one(client, || job(model, inputs), times)
-        .await
-        .map_err(|error| asking::failed(&error))?;
     let mut line = |what: &str, took: Spread, beside: &str| {
         let beside = format!("{}{beside}", spread(took));
         lines.push(Line { what: format!("{what}, {records} records"), least: took.least, beside });
@@ -150,6 +163,73 @@ async fn beside_plain(
     let overhead = sealed.median.saturating_sub(plain.median);
     line("sealed job, one at a time", sealed, &format!("; {} above plain", duration(overhead)));
     Ok(())
+}
+
+/// The process that answers plain calls: this program, told to.
+struct PlainProcess {
+    child: Child,
+    address: (PublicIdentity, Vec<SocketAddr>),
+}
+
+impl PlainProcess {
+    fn start() -> Result<Self, Failure> {
+        let failed = |why: &dyn std::fmt::Display| {
+            Failure::new("E-AVL-02", "the process that answers plain calls does not start").why(why)
+        };
+        let program = std::env::current_exe().map_err(|error| failed(&error))?;
+        let mut child = std::process::Command::new(program)
+            .args(["bench", "plain-server"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(|error| failed(&error))?;
+        let mut line = String::new();
+        let stdout = child.stdout.take().expect("piped");
+        let read = BufReader::new(stdout).read_line(&mut line);
+        let address = read.ok().and_then(|_| address_of(&line));
+        let address = address.ok_or_else(|| failed(&"it did not say where it is"))?;
+        Ok(Self { child, address })
+    }
+}
+
+impl Drop for PlainProcess {
+    fn drop(&mut self) {
+        // One that has ended already cannot be killed, and need not be.
+        let _ended = self.child.kill().and_then(|()| self.child.wait());
+    }
+}
+
+/// Reads what [`plain_server`] prints.
+fn address_of(line: &str) -> Option<(PublicIdentity, Vec<SocketAddr>)> {
+    let mut words = line.split_whitespace();
+    let identity = hex::decode(words.next()?).ok()?.try_into().ok()?;
+    Some((PublicIdentity(identity), words.map(str::parse).collect::<Result<_, _>>().ok()?))
+}
+
+/// Answers plain calls until standard input closes, which it does when the process that asked for this ends in any way.
+pub fn plain_server() -> Result<Report, Failure> {
+    let model = Shipped::named("breast-cancer-mlp").expect("it ships").import()?;
+    let prepared = engines::executor()
+        .prepare(Arc::clone(model.graph()))
+        .map_err(|error| Failure::new(error.code(), error.to_string()))?;
+    // As nodes have it: all processors.
+    asking::started(Builder::new_multi_thread().enable_all())?.block_on(async {
+        let server = measure::PlainServer::start(prepared.into())
+            .await
+            .map_err(|error| Failure::new(error.code(), error.to_string()))?;
+        let (identity, addresses) = server.address();
+        let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+        let mut stdout = std::io::stdout().lock();
+        writeln!(stdout, "{identity} {}", addresses.join(" "))
+            .and_then(|()| stdout.flush())
+            .map_err(|error| Failure::new("E-AVL-02", "nobody reads this").why(error))?;
+        let ended = tokio::task::spawn_blocking(|| std::io::copy(&mut std::io::stdin(), &mut std::io::sink()));
+        tokio::select! {
+            () = server.serve() => {}
+            _ = ended => {}
+        }
+        Ok(Report::new("stopped", serde_json::json!({ "stopped": true })))
+    })
 }
 
 /// Durable appends in batches.
