@@ -15,7 +15,11 @@ use sealgrid_net::{
 };
 use sealgrid_protocol::job::client::{ClientEffect, ClientEvent, ClientMachine};
 use sealgrid_protocol::machine::Machine as _;
+use sealgrid_seal::aead::TAG_LENGTH;
+use sealgrid_seal::digest::labels;
+use sealgrid_seal::envelope::{self, JobKeyPair};
 use sealgrid_seal::identity::{PublicIdentity, SigningIdentity};
+use sealgrid_seal::secret::SecretBytes;
 
 use crate::client::{ClientError, GridClient, Job};
 use crate::jobs::now;
@@ -313,6 +317,31 @@ fn bytes_of(batch: &Batch) -> Vec<u8> {
         Data::I16(elements) => elements.iter().flat_map(|element| element.to_le_bytes()).collect(),
         Data::I32(elements) => elements.iter().flat_map(|element| element.to_le_bytes()).collect(),
     }
+}
+
+/// What sealing alone takes, of both sides and on one thread: the input sealed to a node and opened there, the output
+/// sealed and opened on its way back. It is what the protection `sealed` adds to `plain`; all else that a sealed job does
+/// (commitments, trace, signatures, a durable receipt) is its verification's, whatever the protection.
+///
+/// # Panics
+/// Never: what was sealed here opens here.
+#[must_use]
+pub fn sealing(inputs: &[Batch], outputs: &[Batch], times: usize) -> Spread {
+    let pair = JobKeyPair::generate(&mut rand::rng());
+    let length = |batches: &[Batch]| batches.iter().map(|batch| bytes_of(batch).len()).sum::<usize>();
+    let (input, output) = (vec![7; length(inputs)], vec![7; length(outputs)]);
+    let once = || {
+        let mut held = Vec::with_capacity(input.len() + TAG_LENGTH);
+        held.extend_from_slice(&input);
+        let plain = SecretBytes::new(held);
+        let sent = envelope::seal_owned(&mut rand::rng(), pair.public(), labels::JOB_PAYLOAD, &[], plain);
+        let (sealed, sender) = sent.expect("a key of our own");
+        let (_, receiver) = pair.open(labels::JOB_PAYLOAD, &[], &sealed).expect("sealed to it");
+        let reply = receiver.reply_key(labels::JOB_REPLY).seal(&mut rand::rng(), &[], &output);
+        let opened = sender.reply_key(labels::JOB_REPLY).open(&[], &reply);
+        opened.map(drop)
+    };
+    repeat(times, once).expect("sealed for it")
 }
 
 /// What the disk under `folder` takes to make `bytes` more bytes of one file durable: the lower bound of anything durable.

@@ -54,6 +54,19 @@ mod native {
                 .expect("lengths agree and no message reaches 64 GiB");
         }
 
+        /// Encrypts `plaintext` where it lies; the ciphertext, then the tag. Danger: `nonce` must be new for this key.
+        #[must_use]
+        pub fn danger_seal_in_place(&self, nonce: Nonce, aad: &[u8], plaintext: SecretBytes) -> Vec<u8> {
+            let mut bytes = plaintext.into_ciphertext(TAG_LENGTH);
+            let nonce = aws_lc_rs::aead::Nonce::assume_unique_for_key(nonce);
+            let tag = self
+                .0
+                .seal_in_place_separate_tag(nonce, Aad::from(aad), &mut bytes)
+                .expect("no message reaches 64 GiB");
+            bytes.extend_from_slice(tag.as_ref());
+            bytes
+        }
+
         /// Checks and decrypts `sealed` (ciphertext, then tag).
         ///
         /// # Errors
@@ -110,6 +123,18 @@ mod portable {
             tag.copy_from_slice(&computed);
         }
 
+        /// Encrypts `plaintext` where it lies; the ciphertext, then the tag. Danger: `nonce` must be new for this key.
+        #[must_use]
+        pub fn danger_seal_in_place(&self, nonce: Nonce, aad: &[u8], plaintext: SecretBytes) -> Vec<u8> {
+            let mut bytes = plaintext.into_ciphertext(TAG_LENGTH);
+            let tag = self
+                .0
+                .encrypt_inout_detached((&nonce).into(), aad, bytes.as_mut_slice().into())
+                .expect("no message reaches 64 GiB");
+            bytes.extend_from_slice(&tag);
+            bytes
+        }
+
         /// Checks and decrypts `sealed` (ciphertext, then tag).
         ///
         /// # Errors
@@ -154,6 +179,15 @@ mod tests {
             fast.danger_seal(nonce, &aad, &plaintext, &mut sealed);
             plain.danger_seal(nonce, &aad, &plaintext, &mut expected);
             prop_assert_eq!(&sealed, &expected);
+            for room in [0, TAG_LENGTH] {
+                let held = || {
+                    let mut bytes = Vec::with_capacity(plaintext.len() + room);
+                    bytes.extend_from_slice(&plaintext);
+                    SecretBytes::new(bytes)
+                };
+                prop_assert_eq!(&fast.danger_seal_in_place(nonce, &aad, held()), &expected);
+                prop_assert_eq!(&plain.danger_seal_in_place(nonce, &aad, held()), &expected);
+            }
             prop_assert_eq!(fast.open(nonce, &aad, &sealed), Ok(SecretBytes::new(plaintext.clone())));
             prop_assert_eq!(plain.open(nonce, &aad, &sealed), Ok(SecretBytes::new(plaintext.clone())));
             sealed[plaintext.len()] ^= 1;

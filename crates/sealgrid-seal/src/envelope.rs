@@ -161,23 +161,40 @@ pub fn seal(
     aad: &[u8],
     plaintext: &[u8],
 ) -> Result<(Sealed, Exporter), EnvelopeError> {
+    let mut held = Vec::with_capacity(plaintext.len() + TAG_LENGTH);
+    held.extend_from_slice(plaintext);
+    seal_owned(rng, recipient, label, aad, SecretBytes::new(held))
+}
+
+/// [`seal`] of bytes that are encrypted where they lie: no second copy is made and none has to be wiped, if there is room
+/// for [`TAG_LENGTH`] bytes behind them.
+///
+/// # Errors
+/// As [`seal`].
+pub fn seal_owned(
+    rng: &mut impl CryptoRng,
+    recipient: &JobPublicKey,
+    label: Label,
+    aad: &[u8],
+    plaintext: SecretBytes,
+) -> Result<(Sealed, Exporter), EnvelopeError> {
     seal_with(&Secret::random(rng), recipient, label.0.as_bytes(), aad, plaintext)
 }
 
-/// [`seal`] with its 64 random bytes given, for known answers.
+/// [`seal_owned`] with its 64 random bytes given, for known answers.
 fn seal_with(
     randomness: &Secret<64>,
     recipient: &JobPublicKey,
     info: &[u8],
     aad: &[u8],
-    plaintext: &[u8],
+    plaintext: SecretBytes,
 ) -> Result<(Sealed, Exporter), EnvelopeError> {
     let (encapsulation, shared_secret) =
         xwing::encapsulate(&recipient.0, randomness).map_err(|_| EnvelopeError::BadPublicKey)?;
     let schedule = hpke::schedule(X_WING_SUITE, &shared_secret, info);
-    let mut ciphertext = vec![0; plaintext.len() + TAG_LENGTH];
     // The key was derived for this encapsulation alone and this is its only message: the nonce is new.
-    Aes256Gcm::new(&schedule.key).danger_seal(schedule.base_nonce, aad, plaintext, &mut ciphertext);
+    let key = Aes256Gcm::new(&schedule.key);
+    let ciphertext = key.danger_seal_in_place(schedule.base_nonce, aad, plaintext);
     let sealed = Sealed { encapsulation: Encapsulation(encapsulation), ciphertext };
     Ok((sealed, Exporter(schedule.exporter_secret)))
 }

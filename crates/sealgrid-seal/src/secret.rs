@@ -90,6 +90,17 @@ impl SecretBytes {
         &mut self.0
     }
 
+    /// The bytes, to be encrypted where they lie: afterwards they are no secret, and whoever asks answers for that. With room
+    /// for `more` bytes behind them; where there was none, they are moved to where there is, and wiped here.
+    pub(crate) fn into_ciphertext(mut self, more: usize) -> Vec<u8> {
+        if self.0.capacity() - self.0.len() >= more {
+            return std::mem::take(&mut self.0);
+        }
+        let mut moved = Vec::with_capacity(self.0.len() + more);
+        moved.extend_from_slice(&self.0);
+        moved
+    }
+
     /// How many bytes.
     #[must_use]
     pub fn len(&self) -> usize {

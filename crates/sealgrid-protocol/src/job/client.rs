@@ -623,7 +623,7 @@ impl<R: CryptoRng> ClientMachine<R> {
     /// Seals the job's payload, or `operands`, to a party.
     fn seal(&mut self, party: &Party, aad: &[u8], operands: Option<&Payload>) -> Option<(Sealed, ReplyKey)> {
         let plain: SecretBytes = operands.unwrap_or(&self.payload).encode();
-        let sealed = envelope::seal(&mut self.rng, &party.job_key, labels::JOB_PAYLOAD, aad, plain.expose());
+        let sealed = envelope::seal_owned(&mut self.rng, &party.job_key, labels::JOB_PAYLOAD, aad, plain);
         let (sealed, exporter) = sealed.ok()?;
         Some((sealed, exporter.reply_key(labels::JOB_REPLY)))
     }

@@ -5,6 +5,7 @@ use minicbor::{Decode, Encode, Encoder};
 use sealgrid_graph::execute::{Batch, BatchRef};
 use sealgrid_graph::integer::Graph;
 use sealgrid_graph::trace;
+use sealgrid_seal::aead::TAG_LENGTH;
 use sealgrid_seal::canonical::{self, NotCanonical};
 use sealgrid_seal::digest::{Commitment, CommitmentKey, Digest, labels};
 use sealgrid_seal::identity::PublicIdentity;
@@ -412,9 +413,9 @@ fn write_keyed<W: Write>(e: &mut Encoder<W>, key: &CommitmentKey, batches: &[Bat
     write_batches(e, batches)
 }
 
-/// An upper bound of a payload's length.
+/// An upper bound of a payload's length, with the tag that sealing puts behind it.
 fn keyed_bytes(batches: &[Batch]) -> usize {
-    64 + batches.iter().map(batch_bytes).sum::<usize>()
+    64 + TAG_LENGTH + batches.iter().map(batch_bytes).sum::<usize>()
 }
 
 fn decode_keyed(bytes: &SecretBytes) -> Result<(CommitmentKey, Vec<Batch>), NotCanonical> {

@@ -31,8 +31,8 @@ const NODES: usize = 3;
 const IN_FLIGHT: usize = 48;
 const JOBS: usize = 4000;
 
-/// Records of one job: a small one, and one of about a mebibyte.
-const RECORDS: [usize; 2] = [1, 32_768];
+/// Records of one job: a small one, one of 60 kB, and one of about a mebibyte.
+const RECORDS: [usize; 3] = [1, 2_048, 32_768];
 
 /// Sealed jobs of the breast-tumour network.
 pub fn jobs(lines: &mut Vec<Line>) -> Result<(), Failure> {
@@ -136,6 +136,9 @@ async fn beside_plain(
         .prepare(Arc::clone(model.graph()))
         .map_err(|error| Failure::new(error.code(), error.to_string()))?
         .into();
+    let outputs =
+        prepared.run(inputs, &mut ()).map_err(|error| Failure::new(error.code(), error.to_string()))?;
+    let sealing = measure::sealing(inputs, &outputs, times);
     let mut clear = Plain::start(Arc::clone(&prepared), &inputs[0]).map_err(|error| broken(&error))?;
     let clear = measure::repeat(times, || clear.ask()).map_err(|error| broken(&error))?;
     let server = PlainProcess::start()?;
@@ -160,6 +163,7 @@ async fn beside_plain(
     };
     line("in the clear over TCP", clear, "");
     line("plain call", plain, "; encrypted on the way alone");
+    line("sealing alone", sealing, "; both sides, on one thread");
     let overhead = sealed.median.saturating_sub(plain.median);
     line("sealed job, one at a time", sealed, &format!("; {} above plain", duration(overhead)));
     Ok(())
@@ -223,7 +227,8 @@ pub fn plain_server() -> Result<Report, Failure> {
         writeln!(stdout, "{identity} {}", addresses.join(" "))
             .and_then(|()| stdout.flush())
             .map_err(|error| Failure::new("E-AVL-02", "nobody reads this").why(error))?;
-        let ended = tokio::task::spawn_blocking(|| std::io::copy(&mut std::io::stdin(), &mut std::io::sink()));
+        let ended =
+            tokio::task::spawn_blocking(|| std::io::copy(&mut std::io::stdin(), &mut std::io::sink()));
         tokio::select! {
             () = server.serve() => {}
             _ = ended => {}
