@@ -365,14 +365,11 @@ pub fn policy(file: Option<&Path>, protect: Option<&str>, verify: Option<&str>) 
 
 /// A client error with its code; the kind of refusal decides the exit status.
 pub fn failed(error: &ClientError) -> Failure {
-    let mut causes = Vec::new();
-    let mut cause = std::error::Error::source(error);
-    while let Some(source) = cause {
-        causes.push(source.to_string());
-        cause = source.source();
-    }
     let failure = Failure::new(error.code(), error.to_string());
-    if causes.is_empty() { failure } else { failure.why(causes.join(": ")) }
+    match std::error::Error::source(error) {
+        Some(cause) => failure.because(cause),
+        None => failure,
+    }
 }
 
 fn job(policy: &Policy, plan: &Plan, found: &Found, inputs: Vec<Batch>) -> Job {

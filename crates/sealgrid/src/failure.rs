@@ -31,6 +31,14 @@ impl Failure {
         self
     }
 
+    /// Adds an error as the reason, with what caused it.
+    #[must_use]
+    pub fn because(self, error: &dyn std::error::Error) -> Self {
+        let causes = std::iter::successors(Some(error), |error| error.source());
+        let causes: Vec<String> = causes.map(ToString::to_string).collect();
+        self.why(causes.join(": "))
+    }
+
     /// Adds what to type next.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {

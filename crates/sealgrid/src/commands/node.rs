@@ -36,7 +36,7 @@ impl NodeCommand {
             .init();
         let config = NodeConfig::load(&self.config).map_err(|error| {
             Failure::new(error.code(), format!("{} is not a node's configuration", self.config.display()))
-                .why(error)
+                .because(&error)
                 .hint("sealgrid up --dir DIR writes examples")
         })?;
         let mut options = NodeOptions::new(passphrase::obtain(self.passphrase_file.as_deref(), false)?);
@@ -48,7 +48,7 @@ impl NodeCommand {
         runtime.block_on(async {
             let node = Node::start(config, options)
                 .await
-                .map_err(|error| Failure::new(error.code(), "the node cannot start").why(error))?;
+                .map_err(|error| Failure::new(error.code(), "the node cannot start").because(&error))?;
             let ready = |node: &Node| {
                 announce(node, output);
                 if self.with_parent {
