@@ -199,11 +199,11 @@ impl<'w> Verifier<'w> {
     }
 
     /// Checks the products and merges what was demanded. A prover that has sent anything wrong can show the claim with
-    /// probability at most [`Verifier::errors`]` / |Challenge|`.
+    /// probability at most [`Verifier::errors`]` / |Challenge|`. The transcript goes on behind it.
     ///
     /// # Errors
     /// [`ProofError`].
-    pub fn finish(mut self) -> Result<PadClaim, ProofError> {
+    pub fn finish(mut self) -> Result<(PadClaim, Transcript), ProofError> {
         let products = std::mem::take(&mut self.products);
         products::verify(&mut self, &products)?;
         if self.wires.next().is_some() {
@@ -220,7 +220,7 @@ impl<'w> Verifier<'w> {
             claim.value -= power * zero.constant();
             power *= weight;
         }
-        Ok(claim)
+        Ok((claim, self.transcript))
     }
 }
 

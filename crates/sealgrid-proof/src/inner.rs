@@ -120,7 +120,7 @@ mod tests {
             let variables = self.left.len().ilog2() as usize;
             let Ok(sides) = verify(&mut channel, variables, &claim) else { return false };
             let pads = self.pads.expose();
-            channel.finish().is_ok_and(|claim| claim.holds(pads))
+            channel.finish().is_ok_and(|(claim, _)| claim.holds(pads))
                 && sides.left.open(pads) == evaluate(&self.left, &sides.point)
                 && sides.right.open(pads) == evaluate(&self.right, &sides.point)
         }

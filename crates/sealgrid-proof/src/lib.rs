@@ -2,18 +2,24 @@
 //! is to become; nothing of it can be reached from the command line yet.
 //!
 //! # What there is
+//! - [`argument`]: a whole argument about one committed vector, from the commitment to the opening.
 //! - [`channel`]: what prover and verifier say, every value hidden by a pad, every check an equation about pads.
 //! - [`inner`]: that a sum of products is a hidden value, which is what a layer of sums comes to.
+//! - [`commit`]: the commitment that hides a vector and is opened once.
 //! - [`last`]: that a linear functional of a committed vector has a value, down to two of the vector's values.
+//! - [`lookups`]: that tuples of linear forms stand in public tables.
 //! - [`fractions`]: that a sum of fractions is zero, which is what all lookups of a proof together come to (LogUp).
 //!
 //! # Non-goals
 //! No fields, hash functions or polynomial commitments of our own: those are Plonky3's.
 
+pub mod argument;
 pub mod channel;
+pub mod commit;
 pub mod fractions;
 pub mod inner;
 pub mod last;
+pub mod lookups;
 
 mod field;
 mod hidden;

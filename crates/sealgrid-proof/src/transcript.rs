@@ -7,9 +7,12 @@ use sealgrid_seal::digest::{Digest, Label};
 
 use crate::field::{Challenge, Element};
 
+/// What the library draws from.
+pub(crate) type Challenger = SerializingChallenger32<Element, HashChallenger<u8, Blake3, 32>>;
+
 /// A transcript. Both sides begin it with the same label and absorb the whole statement before the first challenge.
 #[derive(Clone, Debug)]
-pub struct Transcript(SerializingChallenger32<Element, HashChallenger<u8, Blake3, 32>>);
+pub struct Transcript(Challenger);
 
 impl Transcript {
     /// Begins a transcript of one protocol.
@@ -31,6 +34,11 @@ impl Transcript {
     /// Draws a challenge from the whole extension field.
     pub fn challenge(&mut self) -> Challenge {
         self.0.sample_algebra_element()
+    }
+
+    /// For the library's parts, which absorb and draw by themselves.
+    pub(crate) fn challenger(&mut self) -> &mut Challenger {
+        &mut self.0
     }
 
     /// One that tests begin on both sides.

@@ -15,6 +15,7 @@ mod log_tiles;
 mod output;
 mod passphrase;
 mod processes;
+mod processor;
 mod roots;
 mod shipped;
 
@@ -65,6 +66,10 @@ fn main() -> ExitCode {
         }
     };
     let output = Output { json: arguments.global.json, quiet: arguments.global.quiet };
+    if let Err(failure) = processor::check() {
+        output.fail(&failure);
+        return ExitCode::from(failure.exit_status());
+    }
     let home = home::Home::new(arguments.global.home);
     match arguments.command.run(&home, output) {
         Ok(report) => {

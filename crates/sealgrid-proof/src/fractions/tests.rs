@@ -37,7 +37,7 @@ fn proven(pads: &Pads, (p, q): (Vec<Challenge>, Vec<Challenge>)) -> (Vec<Challen
 fn verified(wires: &[Challenge], variables: usize) -> Result<(LeafClaim, PadClaim), ProofError> {
     let mut channel = Verifier::new(Transcript::of_test(), wires);
     let leaves = verify(&mut channel, variables)?;
-    Ok((leaves, channel.finish()?))
+    Ok((leaves, channel.finish()?.0))
 }
 
 #[test]

@@ -1,0 +1,278 @@
+//! The commitment to a vector: hides it, is opened once, at points that are drawn after it was made (hiding WHIR, eprint 2026/391, over
+//! salted Merkle trees; Plonky3's).
+//!
+//! What an opening shows is the values at those points, codeword rows that are uniform whatever the vector is, and nothing else. A second
+//! opening of the same commitment would show more rows than the encoding has randomness for: an opening uses the commitment up.
+
+use p3_commit::MultilinearPcs as _;
+use p3_dft::Radix2DFTSmallBatch;
+use p3_merkle_tree::MerkleTreeHidingMmcs;
+use p3_multilinear_util::point::Point;
+use p3_multilinear_util::poly::Poly;
+use p3_symmetric::{CompressionFunctionFromHasher, SerializingHasher};
+use p3_whir::parameters::{FoldingFactor, ProtocolParameters, SecurityAssumption};
+use p3_whir::pcs::zk::{HidingWhirPcs, HidingWhirProverData, ZkParameters, ZkWhirConfig, ZkWhirProof};
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+use rand_core::CryptoRng;
+
+use crate::channel::ProofError;
+use crate::field::{Challenge, Element, soundness_bits};
+use crate::last::Opening;
+use crate::transcript::{Challenger, Transcript};
+
+/// Elements by which each leaf of a tree is salted: 124 bits.
+const SALT: usize = 4;
+
+type Trees = MerkleTreeHidingMmcs<
+    Element,
+    u8,
+    SerializingHasher<p3_blake3::Blake3>,
+    CompressionFunctionFromHasher<p3_blake3::Blake3, 2, 32>,
+    StdRng,
+    2,
+    32,
+    SALT,
+>;
+type Library = HidingWhirPcs<Challenge, Element, Radix2DFTSmallBatch<Element>, Trees, Challenger, StdRng>;
+
+/// Fewest variables of a vector: below, the codeword has no room for the randomness of one opening.
+pub const VARIABLES_MIN: usize = 14;
+/// Most variables of a vector: 2^24 elements.
+pub const VARIABLES_MAX: usize = 24;
+/// Bits of security of each step of an opening, of which there are at most seven.
+const STEP_BITS: usize = 104;
+/// The masks' codewords are eight times as long as what they encode.
+const MASK_LOG_INVERSE_RATE: usize = 3;
+/// Most bytes of an opening, for any vector.
+pub const OPENING_BYTES_MAX: usize = 4 << 20;
+
+/// Commits to vectors of one length.
+pub struct Scheme {
+    library: Library,
+    variables: usize,
+}
+
+/// A commitment: what the verifier gets first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Commitment(<Library as p3_commit::MultilinearPcs<Challenge, Challenger>>::Commitment);
+
+/// The committed vector, to be opened once.
+pub struct Committed {
+    commitment: Commitment,
+    data: HidingWhirProverData<Element, Challenge, Trees>,
+}
+
+impl std::fmt::Debug for Committed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Committed(..)")
+    }
+}
+
+impl std::fmt::Debug for Scheme {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Scheme(2^{})", self.variables)
+    }
+}
+
+impl Scheme {
+    /// For vectors of `2^variables` elements. All that hides a vector is drawn from `rng`: a verifier, who hides nothing, gives any.
+    ///
+    /// # Panics
+    /// When `variables` is not between [`VARIABLES_MIN`] and [`VARIABLES_MAX`].
+    pub fn new(variables: usize, rng: &mut impl CryptoRng) -> Self {
+        assert!((VARIABLES_MIN..=VARIABLES_MAX).contains(&variables), "a vector of a supported length");
+        let config = config(variables);
+        let trees = Trees::new(
+            SerializingHasher::new(p3_blake3::Blake3 {}),
+            CompressionFunctionFromHasher::new(p3_blake3::Blake3 {}),
+            0,
+            StdRng::from_rng(rng),
+        );
+        let library = Library::new(config, Radix2DFTSmallBatch::default(), trees, StdRng::from_rng(rng));
+        Self { library, variables }
+    }
+
+    /// Variables of the vectors.
+    #[must_use]
+    pub fn variables(&self) -> usize {
+        self.variables
+    }
+
+    /// Commits to a vector; the transcript absorbs the commitment.
+    ///
+    /// # Panics
+    /// When the vector has another length.
+    pub fn commit(&self, transcript: &mut Transcript, values: Vec<Element>) -> (Commitment, Committed) {
+        assert!(values.len() == 1 << self.variables, "a vector of the scheme's length");
+        let committed = self.library.commit(Poly::new(values), transcript.challenger());
+        let (commitment, data) = committed.expect("the length was checked");
+        let commitment = Commitment(commitment);
+        (commitment.clone(), Committed { commitment, data })
+    }
+
+    /// What the verifier does with a commitment: absorbs it.
+    pub fn absorb(&self, transcript: &mut Transcript, commitment: &Commitment) {
+        self.library.observe_commitment(&commitment.0, transcript.challenger());
+    }
+
+    /// Opens the vector at points; the bytes show the values there.
+    ///
+    /// # Panics
+    /// When there is no point, or one of another number of variables.
+    #[must_use]
+    pub fn open(
+        &self,
+        transcript: &mut Transcript,
+        committed: Committed,
+        points: &[Vec<Challenge>],
+    ) -> Vec<u8> {
+        // The library's verifier absorbs it when it begins, which is here: a second time.
+        self.absorb(transcript, &committed.commitment);
+        let points = points.iter().map(|point| Point::new(point.clone())).collect();
+        let proof = self.library.open(committed.data, points, transcript.challenger());
+        let proof = proof.expect("a point of the vector's variables, and some");
+        postcard::to_allocvec(&proof).expect("plain data in memory")
+    }
+
+    /// Checks that the committed vector has the values of `openings`.
+    ///
+    /// # Errors
+    /// [`ProofError`].
+    pub fn verify(
+        &self,
+        transcript: &mut Transcript,
+        commitment: &Commitment,
+        openings: &[Opening],
+        bytes: &[u8],
+    ) -> Result<(), ProofError> {
+        if bytes.len() > OPENING_BYTES_MAX {
+            return Err(ProofError::TooLong);
+        }
+        let (proof, rest): (ZkWhirProof<Element, Challenge, Trees>, &[u8]) =
+            postcard::take_from_bytes(bytes).map_err(|_| ProofError::Truncated)?;
+        if !rest.is_empty() {
+            return Err(ProofError::TooLong);
+        }
+        let stated = openings.iter().map(|opening| opening.value);
+        if !stated.eq(proof.evals.iter().copied()) {
+            return Err(ProofError::Wrong);
+        }
+        let points = openings.iter().map(|opening| Point::new(opening.point.clone())).collect();
+        self.library
+            .verify(&commitment.0, &proof, transcript.challenger(), points)
+            .map_err(|_| ProofError::Wrong)
+    }
+}
+
+/// Logarithm of the codeword's length beside the vector's, and variables that each round folds: what keeps the rounds few, because each
+/// brings two groups of masks, which are most of an opening's bytes.
+const fn geometry(variables: usize) -> (usize, usize) {
+    match variables {
+        0..=14 => (1, 4),
+        15 | 16 | 19 | 20 | 21 => (2, 5),
+        _ => (2, 6),
+    }
+}
+
+/// The decoding radius is the unique one. Within Johnson's an opening would be a third shorter, but the error of the masked base
+/// case grows with the product of the list sizes of all its codes (eprint 2026/391, construction 7.2), which leaves 66 proven
+/// bits for 2^15 elements and none for 2^23; within the unique radius each list has one entry.
+fn config(variables: usize) -> ZkWhirConfig<Challenge, Element, Challenger> {
+    let (log_inverse_rate, folded) = geometry(variables);
+    let folding_factor = FoldingFactor::Constant(folded);
+    let (rounds, _) = folding_factor.compute_number_of_rounds(variables).expect("more than are folded");
+    let parameters = ProtocolParameters {
+        security_level: STEP_BITS,
+        pow_bits: 0,
+        round_log_inv_rates: (1..=rounds).map(|round| log_inverse_rate + round * (folded - 1)).collect(),
+        folding_factor,
+        soundness_type: SecurityAssumption::UniqueDecoding,
+        starting_log_inv_rate: log_inverse_rate,
+    };
+    let hiding = ZkParameters { ell_zk: 3, mask_log_inv_rate: MASK_LOG_INVERSE_RATE };
+    ZkWhirConfig::new(variables, parameters, hiding).expect("a test makes every length")
+}
+
+/// Bits of soundness of one opening of `2^variables` elements, all its steps added up: what the queries of each round miss, what folding
+/// and batching let through (a codeword's length a fold, at the unique radius; eprint 2024/1586, theorem 5.2), and the masked base case, whose
+/// terms the library adds up.
+///
+/// # Panics
+/// When `variables` is not between [`VARIABLES_MIN`] and [`VARIABLES_MAX`].
+#[must_use]
+pub fn opening_bits(variables: usize) -> f64 {
+    let config = config(variables);
+    let base = config.hiding_base_case_security_report();
+    let base = base.round_by_round.proven_bits().expect("a test asks for every length");
+    let (log_inverse_rate, folded) = geometry(variables);
+    let rounds = config.oracle_randomness().len() - 1;
+    let queries = rounds as f64 * (-(STEP_BITS as f64)).exp2();
+    // Of each round: its codeword's length for each of the folds, two degrees of their sumchecks, a constraint a query.
+    let counted: u64 = (0..=rounds)
+        .map(|round| {
+            let length = 1u64 << (variables + log_inverse_rate - round);
+            length * folded as u64 + 2 * folded as u64 + 2 * config.oracle_randomness()[round] as u64
+        })
+        .sum();
+    -(queries + (-base).exp2() + (-soundness_bits(counted)).exp2()).log2()
+}
+
+#[cfg(test)]
+mod tests {
+    use p3_field::PrimeCharacteristicRing as _;
+    use rand_chacha::ChaCha20Rng;
+
+    use super::*;
+    use crate::field::{evaluate, random};
+
+    #[test]
+    fn every_length_has_parameters_with_a_hundred_proven_bits() {
+        for variables in VARIABLES_MIN..=VARIABLES_MAX {
+            let bits = opening_bits(variables);
+            assert!((100.0..104.0).contains(&bits), "{variables}: {bits}");
+        }
+    }
+
+    #[test]
+    fn a_vector_is_opened_at_two_points_and_at_no_other_value() {
+        let mut rng = ChaCha20Rng::from_seed([3; 32]);
+        let variables = VARIABLES_MIN;
+        let scheme = Scheme::new(variables, &mut rng);
+        let values: Vec<Element> =
+            (0..1u32 << variables).map(|index| Element::from_u32(index * index)).collect();
+        let wide: Vec<Challenge> = values.iter().map(|value| Challenge::from(*value)).collect();
+        let openings = [(); 2].map(|()| {
+            let point: Vec<Challenge> = (0..variables).map(|_| random(&mut rng)).collect();
+            Opening { value: evaluate(&wide, &point), point }
+        });
+        let mut transcript = Transcript::of_test();
+        let (commitment, committed) = scheme.commit(&mut transcript, values);
+        let points = openings.clone().map(|opening| opening.point);
+        let bytes = scheme.open(&mut transcript, committed, &points);
+        let verify = |openings: &[Opening], bytes: &[u8]| {
+            let mut transcript = Transcript::of_test();
+            scheme.absorb(&mut transcript, &commitment);
+            scheme.verify(&mut transcript, &commitment, openings, bytes)
+        };
+        assert_eq!(verify(&openings, &bytes), Ok(()));
+        for which in 0..2 {
+            let mut other = openings.clone();
+            other[which].value += Challenge::ONE;
+            assert_eq!(verify(&other, &bytes), Err(ProofError::Wrong));
+            let mut other = openings.clone();
+            other[which].point[3] += Challenge::ONE;
+            assert_eq!(verify(&other, &bytes), Err(ProofError::Wrong));
+        }
+        assert_eq!(verify(&openings, &bytes[..bytes.len() - 1]), Err(ProofError::Truncated));
+        let longer = [&bytes[..], &[0]].concat();
+        assert_eq!(verify(&openings, &longer), Err(ProofError::TooLong));
+        // No changed byte is taken, and none makes the library panic.
+        for step in 0..200 {
+            let mut changed = bytes.clone();
+            let place = step * bytes.len() / 200;
+            changed[place] ^= 1 << (step % 8);
+            assert!(verify(&openings, &changed).is_err(), "byte {place}");
+        }
+    }
+}
