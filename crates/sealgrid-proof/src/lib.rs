@@ -2,6 +2,7 @@
 //! is to become; nothing of it can be reached from the command line yet.
 //!
 //! # What there is
+//! - [`run`]: what a run of a graph says about a committed content.
 //! - [`argument`]: a whole argument about one committed vector, from the commitment to the opening.
 //! - [`channel`]: what prover and verifier say, every value hidden by a pad, every check an equation about pads.
 //! - [`inner`]: that a sum of products is a hidden value, which is what a layer of sums comes to.
@@ -20,9 +21,11 @@ pub mod fractions;
 pub mod inner;
 pub mod last;
 pub mod lookups;
+pub mod run;
 
 mod field;
 mod hidden;
+mod maps;
 mod products;
 mod transcript;
 

@@ -5,6 +5,8 @@
 //! block of a power of two, the longest first, so that every block is aligned; a vertex without either is the fraction 0/1.
 //! The tree of fractions ends in the values of numerators and denominators at one point, which are linear in the content.
 
+use std::sync::Arc;
+
 use p3_field::PrimeCharacteristicRing as _;
 
 use crate::argument::{ContentClaim, Conversation};
@@ -14,7 +16,7 @@ use crate::fractions;
 use crate::hidden::Hidden;
 
 /// An affine map from the content to a list of numbers, and its transpose.
-pub trait Form {
+pub trait Form: Send + Sync {
     /// Numbers in the list.
     fn count(&self) -> usize;
 
@@ -89,7 +91,7 @@ pub struct Looked {
     /// In which table.
     pub table: usize,
     /// One form a column of the table.
-    pub tuple: Vec<Box<dyn Form>>,
+    pub tuple: Vec<Arc<dyn Form>>,
 }
 
 /// All lookups about one content.
@@ -332,8 +334,8 @@ mod tests {
             terms: vec![(0, Element::ONE), (COUNT, Element::TWO)],
         };
         let looked = vec![
-            Looked { table: 0, tuple: vec![Box::new(Columns::one(COUNT, COUNT))] },
-            Looked { table: 1, tuple: vec![Box::new(shifted), Box::new(Columns::one(2 * COUNT, COUNT))] },
+            Looked { table: 0, tuple: vec![Arc::new(Columns::one(COUNT, COUNT))] },
+            Looked { table: 1, tuple: vec![Arc::new(shifted), Arc::new(Columns::one(2 * COUNT, COUNT))] },
         ];
         let lookups = Lookups::new(3 * COUNT + 16 + 100, vec![range, clamp], looked);
         let mut content = vec![Element::ZERO; lookups.content()];

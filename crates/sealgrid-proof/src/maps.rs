@@ -1,0 +1,322 @@
+//! The linear maps of sums, and forms made of them.
+
+use std::sync::Arc;
+
+use p3_field::{PrimeCharacteristicRing as _, PrimeField32 as _};
+use sealgrid_graph::integer::Window;
+use sealgrid_graph::tensor::Tensor;
+
+use crate::field::{Challenge, Element};
+use crate::lookups::Form;
+
+/// What an operation sums, over one record: which elements of the operand go into which of the result, and how often.
+#[derive(Clone, Debug)]
+pub(crate) enum Map {
+    /// The last axis times a matrix `[channels, depth]`.
+    Linear { rows: usize, weight: Tensor },
+    /// A convolution: weights `[channels, inputs of a group, taps]`.
+    Convolution { weight: Tensor, groups: usize, taps: Taps },
+    /// Elements as they are: for each, where in the result, and which of the operand.
+    Moves(Vec<(u32, u32)>),
+}
+
+/// The taps of a window that fall on an element: `(output, tap, input)`, flat positions of the spatial axes.
+#[derive(Clone, Debug)]
+pub(crate) struct Taps {
+    hits: Vec<(u32, u32, u32)>,
+    inputs: usize,
+    outputs: usize,
+    taps: usize,
+}
+
+impl Taps {
+    /// Of a window over `from` (the operand's spatial axes) onto `to`.
+    pub(crate) fn new(window: &Window, from: &[usize], to: &[usize]) -> Self {
+        let mut hits = Vec::new();
+        for (output, at) in positions(to).enumerate() {
+            for (number, tap) in positions(&window.kernel).enumerate() {
+                if let Some(input) = hit(window, from, &at, &tap) {
+                    hits.push((narrow(output), narrow(number), narrow(input)));
+                }
+            }
+        }
+        let count = |axes: &[usize]| axes.iter().product();
+        Self { hits, inputs: count(from), outputs: count(to), taps: count(&window.kernel) }
+    }
+
+    /// Each channel for itself: `(channel, output) ← (channel, input)`.
+    pub(crate) fn moves(&self, channels: usize) -> Map {
+        let of = |channel: usize| {
+            let moved = self.hits.iter().map(move |(output, _, input)| {
+                let to = channel * self.outputs + *output as usize;
+                (narrow(to), narrow(channel * self.inputs + *input as usize))
+            });
+            moved.collect::<Vec<_>>()
+        };
+        Map::Moves((0..channels).flat_map(of).collect())
+    }
+}
+
+/// Flat position of the element under a tap; `None` in the padding.
+fn hit(window: &Window, from: &[usize], at: &[usize], tap: &[usize]) -> Option<usize> {
+    let mut flat = 0;
+    for (axis, length) in from.iter().enumerate() {
+        let shifted = at[axis] * window.strides[axis] + tap[axis] * window.dilations[axis];
+        let position = shifted.checked_sub(window.pads_before[axis]).filter(|position| position < length)?;
+        flat = flat * length + position;
+    }
+    Some(flat)
+}
+
+/// All positions in row-major order.
+pub(crate) fn positions(axes: &[usize]) -> impl Iterator<Item = Vec<usize>> {
+    (0..axes.iter().product()).map(|flat: usize| {
+        let mut rest = flat;
+        let mut at: Vec<usize> = axes
+            .iter()
+            .rev()
+            .map(|length| {
+                let position = rest % length;
+                rest /= length;
+                position
+            })
+            .collect();
+        at.reverse();
+        at
+    })
+}
+
+pub(crate) fn narrow(value: usize) -> u32 {
+    u32::try_from(value).expect("a value has at most 2^28 elements")
+}
+
+impl Map {
+    /// Calls `visit(result, operand, factor)` for every term of every sum.
+    fn each(&self, mut visit: impl FnMut(usize, usize, i32)) {
+        match self {
+            Self::Linear { rows, weight } => {
+                let [channels, depth] = *weight.shape().axes() else { unreachable!("checked") };
+                for row in 0..*rows {
+                    for channel in 0..channels {
+                        for k in 0..depth {
+                            visit(row * channels + channel, row * depth + k, weight.at(channel * depth + k));
+                        }
+                    }
+                }
+            }
+            Self::Convolution { weight, groups, taps } => {
+                let (channels, inputs) = (weight.shape().axes()[0], weight.shape().axes()[1]);
+                for channel in 0..channels {
+                    let group = channel / (channels / groups);
+                    for input in 0..inputs {
+                        let first = (channel * inputs + input) * taps.taps;
+                        let from = (group * inputs + input) * taps.inputs;
+                        for (output, tap, under) in &taps.hits {
+                            let to = channel * taps.outputs + *output as usize;
+                            visit(to, from + *under as usize, weight.at(first + *tap as usize));
+                        }
+                    }
+                }
+            }
+            Self::Moves(moves) => moves.iter().for_each(|(to, from)| visit(*to as usize, *from as usize, 1)),
+        }
+    }
+}
+
+/// An operand of a sum.
+pub(crate) struct Term {
+    pub(crate) operand: Arc<dyn Form>,
+    pub(crate) map: Map,
+    pub(crate) factor: i32,
+}
+
+/// `constant + Σ factor · map(operand)`, record by record.
+pub(crate) struct Sum {
+    pub(crate) records: usize,
+    /// One record's constants.
+    pub(crate) constants: Vec<i32>,
+    pub(crate) terms: Vec<Term>,
+}
+
+impl Form for Sum {
+    fn count(&self) -> usize {
+        self.records * self.constants.len()
+    }
+
+    fn values(&self, content: &[Element]) -> Vec<Element> {
+        let mut sums: Vec<i64> = self.constants.iter().map(|constant| i64::from(*constant)).collect();
+        sums = sums.repeat(self.records);
+        for term in &self.terms {
+            let operand: Vec<i64> = term.operand.values(content).into_iter().map(signed).collect();
+            let (each_to, each_from) = (self.constants.len(), operand.len() / self.records);
+            for record in 0..self.records {
+                let sums = &mut sums[record * each_to..][..each_to];
+                let operand = &operand[record * each_from..][..each_from];
+                let factor = i64::from(term.factor);
+                // Modulo p in the end: what an honest run yields is far below 2^63.
+                term.map.each(|to, from, weight| {
+                    sums[to] = sums[to].wrapping_add(factor * i64::from(weight) * operand[from]);
+                });
+            }
+        }
+        sums.into_iter().map(Element::from_i64).collect()
+    }
+
+    fn pull(&self, weights: &[Challenge], functional: &mut [Challenge]) -> Challenge {
+        let each_to = self.constants.len();
+        let mut known = Challenge::ZERO;
+        for record in weights.chunks_exact(each_to) {
+            for (weight, constant) in record.iter().zip(&self.constants) {
+                known += *weight * Element::from_i32(*constant);
+            }
+        }
+        for term in &self.terms {
+            let each_from = term.operand.count() / self.records;
+            let mut pulled = vec![Challenge::ZERO; term.operand.count()];
+            for (weights, pulled) in weights.chunks_exact(each_to).zip(pulled.chunks_exact_mut(each_from)) {
+                term.map.each(|to, from, weight| pulled[from] += weights[to] * Element::from_i32(weight));
+            }
+            let factor = Element::from_i32(term.factor);
+            pulled.iter_mut().for_each(|weight| *weight *= factor);
+            known += term.operand.pull(&pulled, functional);
+        }
+        known
+    }
+}
+
+/// Elements of one form in another order; a constant where nothing is taken. Positions are those of all records.
+pub(crate) struct Moved {
+    pub(crate) operand: Arc<dyn Form>,
+    pub(crate) from: Vec<Option<u32>>,
+    pub(crate) constant: i32,
+}
+
+impl Form for Moved {
+    fn count(&self) -> usize {
+        self.from.len()
+    }
+
+    fn values(&self, content: &[Element]) -> Vec<Element> {
+        let operand = self.operand.values(content);
+        let constant = Element::from_i32(self.constant);
+        self.from.iter().map(|from| from.map_or(constant, |from| operand[from as usize])).collect()
+    }
+
+    fn pull(&self, weights: &[Challenge], functional: &mut [Challenge]) -> Challenge {
+        let mut pulled = vec![Challenge::ZERO; self.operand.count()];
+        let mut constants = Challenge::ZERO;
+        for (weight, from) in weights.iter().zip(&self.from) {
+            match from {
+                Some(from) => pulled[*from as usize] += *weight,
+                None => constants += *weight,
+            }
+        }
+        constants * Element::from_i32(self.constant) + self.operand.pull(&pulled, functional)
+    }
+}
+
+/// Numbers that everybody knows.
+pub(crate) struct Known(pub(crate) Vec<i32>);
+
+impl Form for Known {
+    fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    fn values(&self, _: &[Element]) -> Vec<Element> {
+        self.0.iter().map(|value| Element::from_i32(*value)).collect()
+    }
+
+    fn pull(&self, weights: &[Challenge], _: &mut [Challenge]) -> Challenge {
+        weights.iter().zip(&self.0).map(|(weight, value)| *weight * Element::from_i32(*value)).sum()
+    }
+}
+
+/// A sum behind its output stage, before the clamp: `t = (a·m + h − Σ limb·2^place) / 2^s`, which is an integer when the limbs are the
+/// remainder's.
+pub(crate) struct Rounded {
+    pub(crate) sum: Arc<dyn Form>,
+    /// Which entry of the stage an element has.
+    pub(crate) entry: Vec<u32>,
+    /// Of each entry.
+    pub(crate) stages: Vec<Stage>,
+    /// Of each limb of each element: where in the content, and how many bits below it. Elements in order, as many limbs as its entry has.
+    pub(crate) limbs: Vec<(u32, u8)>,
+}
+
+/// One entry of an output stage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stage {
+    pub(crate) multiplier: i32,
+    pub(crate) shift: u8,
+    pub(crate) limbs: u8,
+}
+
+impl Stage {
+    fn half(self) -> i64 {
+        if self.shift == 0 { 0 } else { 1 << (self.shift - 1) }
+    }
+
+    /// `2^(−shift)`.
+    fn scale(self) -> Element {
+        Element::ONE.halve_times(self.shift)
+    }
+}
+
+trait Halve {
+    fn halve_times(self, times: u8) -> Self;
+}
+
+impl Halve for Element {
+    fn halve_times(self, times: u8) -> Self {
+        (0..times).fold(self, |value, _| value.halve())
+    }
+}
+
+impl Form for Rounded {
+    fn count(&self) -> usize {
+        self.entry.len()
+    }
+
+    fn values(&self, content: &[Element]) -> Vec<Element> {
+        let scales: Vec<Element> = self.stages.iter().map(|stage| stage.scale()).collect();
+        let mut limbs = self.limbs.iter();
+        let sums = self.sum.values(content);
+        let rounded = sums.into_iter().zip(&self.entry).map(|(sum, entry)| {
+            let stage = self.stages[*entry as usize];
+            let mut value = sum * Element::from_i32(stage.multiplier) + Element::from_i64(stage.half());
+            for (place, bits) in limbs.by_ref().take(stage.limbs.into()) {
+                value -= content[*place as usize] * Element::from_u64(1 << bits);
+            }
+            value * scales[*entry as usize]
+        });
+        rounded.collect()
+    }
+
+    fn pull(&self, weights: &[Challenge], functional: &mut [Challenge]) -> Challenge {
+        let scales: Vec<Element> = self.stages.iter().map(|stage| stage.scale()).collect();
+        let mut limbs = self.limbs.iter();
+        let mut known = Challenge::ZERO;
+        let pulled: Vec<Challenge> = weights
+            .iter()
+            .zip(&self.entry)
+            .map(|(weight, entry)| {
+                let stage = self.stages[*entry as usize];
+                let scaled = *weight * scales[*entry as usize];
+                known += scaled * Element::from_i64(stage.half());
+                for (place, bits) in limbs.by_ref().take(stage.limbs.into()) {
+                    functional[*place as usize] -= scaled * Element::from_u64(1 << bits);
+                }
+                scaled * Element::from_i32(stage.multiplier)
+            })
+            .collect();
+        known + self.sum.pull(&pulled, functional)
+    }
+}
+
+/// The integer nearest to zero that an element stands for.
+pub(crate) fn signed(element: Element) -> i64 {
+    let value = i64::from(element.as_canonical_u32());
+    let order = i64::from(Element::ORDER_U32);
+    if value > order / 2 { value - order } else { value }
+}

@@ -1,0 +1,698 @@
+//! What a run of an integer graph says about a committed content: the graph's interpreter whose values are linear forms.
+//!
+//! Weights are public here: the verifier holds the model. Inputs are public or committed, outputs public. Private weights are what
+//! docs/design/0005 and 0006 are about.
+//!
+//! Every element of an operation that computes is a column of the content, unless it is linear in what is there already. An element of a sum
+//! `y = clamp(floor((a·m + h) / 2^s))` brings its remainder in limbs, each looked up in a range, and the pair `(t, y)` is looked up in a table of
+//! the clamp, `t` being linear in the rest. Nothing wraps: by the ranges of the graph `|a·m + h|` and `|t·2^s + r|` stay below
+//! half of the field, so the equation modulo the field's order is one of integers, and remainder and quotient are unique. So each value is, from
+//! the inputs on, the one that the reference yields, and lies in its proven range.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use p3_field::{PrimeCharacteristicRing as _, PrimeField32 as _};
+use sealgrid_graph::execute::{Batch, BatchRef, ExecuteError, Observer, Prepared};
+use sealgrid_graph::integer::{Graph, Interpreter, Operation, Primitive, Requantise, ValueType};
+use sealgrid_graph::range::{self, Interval, OperationRange};
+use sealgrid_graph::reference;
+use sealgrid_graph::tensor::{DType, Tensor};
+
+use crate::argument::{ContentClaim, Conversation};
+use crate::channel::{ProofError, Prover, Verifier};
+use crate::field::{Challenge, Element};
+use crate::hidden::Hidden;
+use crate::lookups::{Columns, Form, Looked, Lookups, NotInTable, Table};
+use crate::maps::{Known, Map, Moved, Rounded, Stage, Sum, Taps, Term, narrow, positions, signed};
+
+/// Bits of a remainder's limb.
+const LIMB_BITS: u8 = 11;
+/// Most rows of one table.
+const ROWS_MAX: i64 = 1 << 17;
+
+/// An operation that cannot be proven.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("operation {index} ({name}), {word}: {why}")]
+pub struct NotProvable {
+    /// Position of the operation.
+    pub index: usize,
+    /// Its name.
+    pub name: String,
+    /// What it computes.
+    pub word: &'static str,
+    /// Why not.
+    pub why: &'static str,
+}
+
+/// Why there is no witness.
+#[derive(Debug, thiserror::Error)]
+pub enum WitnessError {
+    /// The graph does not run on the input.
+    #[error(transparent)]
+    Run(#[from] ExecuteError),
+    /// The run yields what the tables exclude, so ranges and run contradict each other.
+    #[error(transparent)]
+    NotInTable(#[from] NotInTable),
+}
+
+/// A part of the content, and where it comes from.
+enum Column {
+    Input {
+        index: usize,
+        start: usize,
+    },
+    /// The output of an operation.
+    Output {
+        index: usize,
+        start: usize,
+    },
+    /// Limbs of the remainders of a sum.
+    Limbs(Arc<Rounded>),
+}
+
+/// What is said about one run over a number of records.
+pub struct Run {
+    graph: Arc<Graph>,
+    lookups: Lookups,
+    columns: Vec<Column>,
+    outputs: Vec<Arc<dyn Form>>,
+    public: Vec<Batch>,
+}
+
+impl std::fmt::Debug for Run {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Run({:?})", self.lookups)
+    }
+}
+
+/// Whether the inputs are told.
+#[derive(Clone, Copy, Debug)]
+pub enum Inputs<'b> {
+    /// To everybody.
+    Public(&'b [Batch]),
+    /// To nobody: that many records.
+    Private(usize),
+}
+
+impl Run {
+    /// The run of `graph` that yields `outputs`, which everybody knows.
+    ///
+    /// # Errors
+    /// [`NotProvable`].
+    ///
+    /// # Panics
+    /// When the inputs or outputs are not the graph's.
+    pub fn new(graph: &Arc<Graph>, inputs: Inputs<'_>, outputs: Vec<Batch>) -> Result<Self, NotProvable> {
+        let ranges = range::analyse(graph).map_err(|overflows| {
+            let index = overflows.0.first().map_or(0, |overflow| overflow.index);
+            refused(index, &graph.operations()[index], "its sums may leave int32: the graph is not admitted")
+        })?;
+        let records = match inputs {
+            Inputs::Public(batches) => batches[0].records(),
+            Inputs::Private(records) => records,
+        };
+        let mut builder = Builder {
+            records,
+            inputs,
+            ranges,
+            content: 0,
+            columns: Vec::new(),
+            tables: Vec::new(),
+            looked: Vec::new(),
+        };
+        let forms = graph.interpret(&mut builder)?;
+        let lookups = builder.lookups();
+        let outputs_fit = forms.len() == outputs.len()
+            && forms.iter().zip(&outputs).all(|(form, batch)| form.form.count() == batch.data().len());
+        assert!(outputs_fit, "the graph's outputs");
+        for (index, (value, batch)) in forms.iter().zip(&outputs).enumerate() {
+            // What is shown is an equation modulo the field's order: of two outputs that are equal so, one is not in the range.
+            let told = (0..batch.data().len()).map(|position| i64::from(batch.data().view().at(position)));
+            if !in_field(value.range) || !told.clone().all(|element| value.range.contains(element)) {
+                return Err(of_value(index, "output", "it is not in the range of what the graph yields"));
+            }
+        }
+        Ok(Self {
+            graph: Arc::clone(graph),
+            lookups,
+            columns: builder.columns,
+            outputs: forms.into_iter().map(|value| value.form).collect(),
+            public: outputs,
+        })
+    }
+
+    /// The content of an honest run on `inputs`.
+    ///
+    /// # Errors
+    /// [`WitnessError`].
+    pub fn witness(&self, prepared: &dyn Prepared, inputs: &[Batch]) -> Result<Vec<Element>, WitnessError> {
+        let mut kept = Kept { wanted: vec![false; self.graph.operations().len()], outputs: HashMap::new() };
+        for column in &self.columns {
+            if let Column::Output { index, .. } = column {
+                kept.wanted[*index] = true;
+            }
+        }
+        prepared.run(inputs, &mut kept)?;
+        let mut content = vec![Element::ZERO; self.lookups.content()];
+        let fill = |content: &mut [Element], start: usize, batch: &Batch| {
+            for (position, place) in content[start..][..batch.data().len()].iter_mut().enumerate() {
+                *place = Element::from_i32(batch.data().view().at(position));
+            }
+        };
+        for column in &self.columns {
+            match column {
+                Column::Input { index, start } => fill(&mut content, *start, &inputs[*index]),
+                Column::Output { index, start } => fill(&mut content, *start, &kept.outputs[index]),
+                Column::Limbs(rounded) => fill_limbs(&mut content, rounded),
+            }
+        }
+        self.lookups.count(&mut content)?;
+        Ok(content)
+    }
+
+    /// Vertices of the lookups' cube, as an exponent of two.
+    #[must_use]
+    pub fn lookup_variables(&self) -> usize {
+        self.lookups.variables()
+    }
+}
+
+fn fill_limbs(content: &mut [Element], rounded: &Rounded) {
+    let sums = rounded.sum.values(content);
+    let mut limbs = rounded.limbs.iter();
+    for (sum, entry) in sums.into_iter().zip(&rounded.entry) {
+        let stage = rounded.stages[*entry as usize];
+        let half = if stage.shift == 0 { 0 } else { 1i64 << (stage.shift - 1) };
+        let remainder = (signed(sum) * i64::from(stage.multiplier) + half).rem_euclid(1 << stage.shift);
+        for (place, below) in limbs.by_ref().take(stage.limbs.into()) {
+            let limb = remainder >> below & ((1 << LIMB_BITS) - 1);
+            content[*place as usize] = Element::from_i64(limb);
+        }
+    }
+}
+
+/// Keeps the outputs of some operations.
+struct Kept {
+    wanted: Vec<bool>,
+    outputs: HashMap<usize, Batch>,
+}
+
+impl Observer for Kept {
+    fn operation(&mut self, index: usize, output: BatchRef<'_>) -> std::ops::ControlFlow<()> {
+        if self.wanted[index] {
+            self.outputs.insert(index, output.to_batch());
+        }
+        std::ops::ControlFlow::Continue(())
+    }
+}
+
+impl Conversation for Run {
+    fn content(&self) -> usize {
+        self.lookups.content()
+    }
+
+    fn pads(&self) -> usize {
+        self.lookups.pads()
+    }
+
+    fn prove(&self, channel: &mut Prover<'_>, content: &[Element]) {
+        self.lookups.prove(channel, content);
+        // Drawn by both sides; the outputs are in the clear.
+        let _ = channel.challenge();
+    }
+
+    fn verify(&self, channel: &mut Verifier<'_>) -> Result<Vec<ContentClaim>, ProofError> {
+        let mut claims = self.lookups.verify(channel)?;
+        let challenge = channel.challenge();
+        let mut functional = vec![Challenge::ZERO; self.content()];
+        let mut value = Challenge::ZERO;
+        let mut powers = challenge.powers().skip(1);
+        for (form, batch) in self.outputs.iter().zip(&self.public) {
+            let weights: Vec<Challenge> = powers.by_ref().take(form.count()).collect();
+            let told = Known((0..form.count()).map(|position| batch.data().view().at(position)).collect());
+            value += told.pull(&weights, &mut []) - form.pull(&weights, &mut functional);
+        }
+        claims.push(ContentClaim { functional, value: Hidden::known(value) });
+        Ok(claims)
+    }
+
+    fn errors(&self) -> u64 {
+        let outputs: usize = self.outputs.iter().map(|form| form.count()).sum();
+        self.lookups.errors() + outputs as u64
+    }
+}
+
+/// A value on the walk.
+#[derive(Clone)]
+struct Value {
+    form: Arc<dyn Form>,
+    range: Interval,
+    axes: Vec<usize>,
+}
+
+/// A table on its way: its rows and what is looked up in it.
+enum Rows {
+    /// `0 … 2^bits − 1`, and so on: all integers of an interval.
+    Range(Interval),
+    /// `(t, clamp(t))`.
+    Clamp { from: Interval, low: i32, high: i32 },
+    /// `(x, f(x))` from `first` on.
+    Function { first: i64, results: Vec<i32> },
+}
+
+struct Builder<'b> {
+    records: usize,
+    inputs: Inputs<'b>,
+    ranges: Vec<OperationRange>,
+    content: usize,
+    columns: Vec<Column>,
+    tables: Vec<Rows>,
+    looked: Vec<Looked>,
+}
+
+impl Builder<'_> {
+    /// The lookups, with the tables' multiplicities behind the columns.
+    fn lookups(&mut self) -> Lookups {
+        let mut content = self.content;
+        let tables = std::mem::take(&mut self.tables).into_iter().map(|rows| {
+            let columns = rows.columns();
+            let multiplicities = content;
+            content += columns[0].len();
+            Table { columns, multiplicities }
+        });
+        let tables = tables.collect();
+        Lookups::new(content, tables, std::mem::take(&mut self.looked))
+    }
+
+    fn column(&mut self, count: usize) -> usize {
+        let start = self.content;
+        self.content += count;
+        start
+    }
+
+    /// The table of all integers in an interval.
+    fn range_table(&mut self, interval: Interval) -> usize {
+        let known =
+            self.tables.iter().position(|rows| matches!(rows, Rows::Range(known) if *known == interval));
+        known.unwrap_or_else(|| {
+            self.tables.push(Rows::Range(interval));
+            self.tables.len() - 1
+        })
+    }
+
+    /// The table of a clamp over at least `from`.
+    fn clamp_table(&mut self, from: Interval, low: i32, high: i32) -> usize {
+        let same = |rows: &Rows| matches!(rows, Rows::Clamp { low: l, high: h, from: f } if (*l, *h, *f) == (low, high, from));
+        self.tables.iter().position(same).unwrap_or_else(|| {
+            self.tables.push(Rows::Clamp { from, low, high });
+            self.tables.len() - 1
+        })
+    }
+
+    /// A sum behind its output stage.
+    fn stage(
+        &mut self,
+        index: usize,
+        operation: &Operation,
+        sum: Sum,
+        requantise: &Requantise,
+        channel: impl Fn(usize) -> usize,
+    ) -> Result<Value, NotProvable> {
+        let refuse = |why| refused(index, operation, why);
+        let range = self.ranges[index];
+        let most = i64::from(Element::ORDER_U32) / 2;
+        let mut rounded = Interval { low: i64::MAX, high: i64::MIN };
+        let mut stages = Vec::new();
+        for (&multiplier, &shift) in requantise.multipliers.iter().zip(&requantise.shifts) {
+            let half = if shift == 0 { 0 } else { 1i64 << (shift - 1) };
+            for end in [range.accumulator.low, range.accumulator.high] {
+                let product =
+                    end.checked_mul(i64::from(multiplier)).and_then(|product| product.checked_add(half));
+                let product = product.filter(|product| product.abs() < most);
+                let product =
+                    product.ok_or_else(|| refuse("its sums times their multiplier may leave the field"))?;
+                let floor = product >> shift;
+                // What the table and the limbs admit must not wrap either.
+                if shift >= 30 || (floor.abs() + 1) << shift >= most {
+                    return Err(refuse("its quotients and remainders may leave the field"));
+                }
+                rounded.low = rounded.low.min(floor);
+                rounded.high = rounded.high.max(floor);
+            }
+            stages.push(Stage { multiplier, shift, limbs: shift.div_ceil(LIMB_BITS) });
+        }
+        if stages.iter().any(|stage| rounded.low.abs().max(rounded.high.abs()) + 1 >= most >> stage.shift) {
+            return Err(refuse("its channels are too different for one table"));
+        }
+        let count = sum.count();
+        let each = sum.constants.len();
+        let entry: Vec<u32> = (0..count)
+            .map(|position| if stages.len() == 1 { 0 } else { narrow(channel(position % each)) })
+            .collect();
+        let limbs = self.limbs(&entry, &stages);
+        let form = Arc::new(Rounded { sum: Arc::new(sum), entry, stages, limbs });
+        if !form.limbs.is_empty() {
+            self.columns.push(Column::Limbs(Arc::clone(&form)));
+        }
+        let axes = operation.output.shape.axes().to_vec();
+        let (low, high) = (i64::from(requantise.low), i64::from(requantise.high));
+        let unclamped = low <= rounded.low && rounded.high <= high;
+        if unclamped && form.limbs.is_empty() {
+            return Ok(Value { form, range: rounded, axes });
+        }
+        if rounded.high - rounded.low >= ROWS_MAX {
+            return Err(refuse("its quotients have too wide a range for a table"));
+        }
+        if unclamped {
+            // A quotient is one only where it is an integer of its range: with another remainder it is anywhere in the field.
+            let table = self.range_table(rounded);
+            self.looked.push(Looked { table, tuple: vec![Arc::<Rounded>::clone(&form)] });
+            return Ok(Value { form, range: rounded, axes });
+        }
+        let table = self.clamp_table(rounded, requantise.low, requantise.high);
+        let output = self.output(index, count);
+        self.looked.push(Looked { table, tuple: vec![form, Arc::clone(&output)] });
+        Ok(Value { form: output, range: range.output, axes })
+    }
+
+    /// Columns for the limbs of all elements, those of one width together, each looked up in its range.
+    fn limbs(&mut self, entry: &[u32], stages: &[Stage]) -> Vec<(u32, u8)> {
+        let mut widths: Vec<Vec<usize>> = vec![Vec::new(); usize::from(LIMB_BITS) + 1];
+        let mut limbs = Vec::new();
+        for entry in entry {
+            let stage = stages[*entry as usize];
+            for limb in 0..stage.limbs {
+                let below = limb * LIMB_BITS;
+                let width = (stage.shift - below).min(LIMB_BITS);
+                widths[usize::from(width)].push(limbs.len());
+                limbs.push((0, below));
+            }
+        }
+        for (width, members) in widths.into_iter().enumerate().filter(|(_, members)| !members.is_empty()) {
+            let start = self.column(members.len());
+            for (place, member) in members.iter().enumerate() {
+                limbs[*member].0 = narrow(start + place);
+            }
+            let table = self.range_table(Interval { low: 0, high: (1 << width) - 1 });
+            self.looked.push(Looked { table, tuple: vec![Arc::new(Columns::one(start, members.len()))] });
+        }
+        limbs
+    }
+
+    /// A column for an operation's output.
+    fn output(&mut self, index: usize, count: usize) -> Arc<dyn Form> {
+        let start = self.column(count);
+        self.columns.push(Column::Output { index, start });
+        Arc::new(Columns::one(start, count))
+    }
+
+    /// Elements of the operands, moved as the operation moves them: it is run on their positions.
+    fn moved(&self, operation: &Operation, operands: &[&Value]) -> Value {
+        let mut first = 0;
+        let mut positions = Vec::new();
+        for operand in operands {
+            let each = operand.axes.iter().product::<usize>();
+            let numbers: Vec<i32> =
+                (first..first + each).map(|at| i32::try_from(at).expect("bounded")).collect();
+            let shape = sealgrid_graph::tensor::Shape::new(&operand.axes).expect("an operand's shape");
+            positions.push(
+                Tensor::from_elements(&ValueType { dtype: DType::I32, shape }, &numbers).expect("filled"),
+            );
+            first += each;
+        }
+        let mut labels = operation.clone();
+        labels.output.dtype = DType::I32;
+        let (mut constant, mut pad) = (0, None);
+        if let Primitive::Pad { value, .. } = &mut labels.primitive {
+            constant = std::mem::replace(value, -1);
+            pad = Some(range_of(&[constant]));
+        }
+        let taken = reference::evaluate(&labels, &positions, &[]);
+        let each: Vec<i32> = (0..taken.shape().count()).map(|position| taken.at(position)).collect();
+        // All operands behind each other; the joined one is the first alone where there is one.
+        let joined: Arc<dyn Form> = match operands {
+            [one] => Arc::clone(&one.form),
+            many => Arc::new(Joined(many.iter().map(|operand| Arc::clone(&operand.form)).collect())),
+        };
+        let ends: Vec<usize> = operands
+            .iter()
+            .scan(0, |end, operand| {
+                *end += operand.axes.iter().product::<usize>();
+                Some(*end)
+            })
+            .collect();
+        let place = |record: usize, label: i32| -> Option<u32> {
+            let label = usize::try_from(label).ok()?;
+            let operand = ends.iter().position(|end| label < *end)?;
+            let (start, each) = (
+                operand.checked_sub(1).map_or(0, |before| ends[before]),
+                operands[operand].axes.iter().product::<usize>(),
+            );
+            Some(narrow(start * self.records + record * each + label - start))
+        };
+        let from = (0..self.records).flat_map(|record| each.iter().map(move |label| (record, *label)));
+        let from = from.map(|(record, label)| place(record, label)).collect();
+        let form = Arc::new(Moved { operand: joined, from, constant });
+        let mut range = operands[0].range;
+        for other in operands.iter().map(|operand| operand.range).chain(pad) {
+            range = Interval { low: range.low.min(other.low), high: range.high.max(other.high) };
+        }
+        Value { form, range, axes: operation.output.shape.axes().to_vec() }
+    }
+}
+
+/// Forms one behind the other.
+struct Joined(Vec<Arc<dyn Form>>);
+
+impl Form for Joined {
+    fn count(&self) -> usize {
+        self.0.iter().map(|form| form.count()).sum()
+    }
+
+    fn values(&self, content: &[Element]) -> Vec<Element> {
+        self.0.iter().flat_map(|form| form.values(content)).collect()
+    }
+
+    fn pull(&self, mut weights: &[Challenge], functional: &mut [Challenge]) -> Challenge {
+        let mut known = Challenge::ZERO;
+        for form in &self.0 {
+            let (own, rest) = weights.split_at(form.count());
+            known += form.pull(own, functional);
+            weights = rest;
+        }
+        known
+    }
+}
+
+fn refused(index: usize, operation: &Operation, why: &'static str) -> NotProvable {
+    NotProvable { index, name: operation.name.clone(), word: operation.primitive.word(), why }
+}
+
+fn of_value(index: usize, word: &'static str, why: &'static str) -> NotProvable {
+    NotProvable { index, name: String::new(), word, why }
+}
+
+/// Whether different integers of the range are different elements, and zero is in the middle.
+fn in_field(range: Interval) -> bool {
+    let most = i64::from(Element::ORDER_U32) / 2;
+    -most <= range.low && range.high <= most
+}
+
+/// Of numbers that everybody knows, of which there is one.
+fn range_of(numbers: &[i32]) -> Interval {
+    let of = |number: Option<&i32>| i64::from(number.copied().unwrap_or(0));
+    Interval { low: of(numbers.iter().min()), high: of(numbers.iter().max()) }
+}
+
+impl Interpreter for Builder<'_> {
+    type Value = Value;
+    type Error = NotProvable;
+
+    fn input(&mut self, index: usize, value_type: &ValueType) -> Result<Value, NotProvable> {
+        let (low, high) = value_type.dtype.bounds();
+        let mut range = Interval { low: low.into(), high: high.into() };
+        let axes = value_type.shape.axes().to_vec();
+        let form: Arc<dyn Form> = match self.inputs {
+            Inputs::Public(batches) => {
+                let data = batches[index].data().view();
+                let numbers: Vec<i32> = (0..data.len()).map(|position| data.at(position)).collect();
+                range = range_of(&numbers);
+                if !in_field(range) {
+                    return Err(of_value(index, "input", "its numbers leave the field"));
+                }
+                Arc::new(Known(numbers))
+            }
+            Inputs::Private(records) => {
+                let count = records * value_type.shape.count();
+                if range.high - range.low >= ROWS_MAX {
+                    let why = "a private input of 32 bits has too wide a range for a table";
+                    return Err(of_value(index, "input", why));
+                }
+                let start = self.column(count);
+                self.columns.push(Column::Input { index, start });
+                let form = Arc::new(Columns::one(start, count));
+                let table = self.range_table(range);
+                self.looked.push(Looked { table, tuple: vec![Arc::<Columns>::clone(&form)] });
+                form
+            }
+        };
+        Ok(Value { form, range, axes })
+    }
+
+    fn operation(
+        &mut self,
+        index: usize,
+        operation: &Operation,
+        operands: &[&Value],
+        parameters: &[Tensor],
+    ) -> Result<Value, NotProvable> {
+        let records = self.records;
+        let shape = operation.output.shape.axes();
+        let each = operation.output.shape.count();
+        let refuse = |why| Err(refused(index, operation, why));
+        let tensor = |id: &sealgrid_graph::integer::ParameterId| parameters[id.0 as usize].clone();
+        let numbers =
+            |tensor: &Tensor| -> Vec<i32> { (0..tensor.shape().count()).map(|at| tensor.at(at)).collect() };
+        let one = |map: Map, constants: Vec<i32>| Sum {
+            records,
+            constants,
+            terms: vec![Term { operand: Arc::clone(&operands[0].form), map, factor: 1 }],
+        };
+        match &operation.primitive {
+            Primitive::Constant { tensor: id } => {
+                let numbers = numbers(&tensor(id));
+                let range = range_of(&numbers);
+                if !in_field(range) {
+                    return refuse("its numbers leave the field");
+                }
+                Ok(Value { form: Arc::new(Known(numbers.repeat(records))), range, axes: shape.to_vec() })
+            }
+            Primitive::Linear { weight, bias, requantise } => {
+                let (weight, bias) = (tensor(weight), numbers(&tensor(bias)));
+                let channels = bias.len();
+                let rows = each / channels;
+                let sum = one(Map::Linear { rows, weight }, bias.repeat(rows));
+                self.stage(index, operation, sum, requantise, |position| position % channels)
+            }
+            Primitive::Convolution { weight, bias, window, groups, requantise } => {
+                let (weight, bias) = (tensor(weight), numbers(&tensor(bias)));
+                let taps = Taps::new(window, &operands[0].axes[2..], &shape[2..]);
+                let spatial = each / bias.len();
+                let constants = bias.iter().flat_map(|bias| std::iter::repeat_n(*bias, spatial)).collect();
+                let sum = one(Map::Convolution { weight, groups: *groups, taps }, constants);
+                self.stage(index, operation, sum, requantise, |position| position / spatial)
+            }
+            Primitive::Add { left, right, requantise } => {
+                let terms = [*left, *right].into_iter().zip(operands).map(|(factor, operand)| Term {
+                    operand: Arc::clone(&operand.form),
+                    map: Map::Moves(broadcast(&operand.axes, shape)),
+                    factor,
+                });
+                let sum = Sum { records, constants: vec![0; each], terms: terms.collect() };
+                self.stage(index, operation, sum, requantise, |_| 0)
+            }
+            Primitive::Rescale { requantise } => {
+                let same = (0..each).map(|at| (narrow(at), narrow(at))).collect();
+                let sum = one(Map::Moves(same), vec![0; each]);
+                let inner: usize = shape.iter().skip(2).product();
+                let channels = shape.get(1).copied().unwrap_or(1);
+                self.stage(index, operation, sum, requantise, |position| position / inner % channels)
+            }
+            Primitive::PoolSum { window, requantise } => {
+                let taps = Taps::new(window, &operands[0].axes[2..], &shape[2..]);
+                let sum = one(taps.moves(shape[1]), vec![0; each]);
+                self.stage(index, operation, sum, requantise, |_| 0)
+            }
+            Primitive::ReduceSum { axes, requantise } => {
+                let sum = one(Map::Moves(reduced(&operands[0].axes, axes)), vec![0; each]);
+                self.stage(index, operation, sum, requantise, |_| 0)
+            }
+            Primitive::Lookup { first, table, output: _ } => {
+                let from = operands[0].range;
+                if from.high - from.low >= ROWS_MAX {
+                    return refuse("its operand has too wide a range for a table");
+                }
+                let results = (from.low..=from.high)
+                    .map(|x| reference::looked_up(i32::try_from(x).expect("an element"), *first, table));
+                let results: Vec<i32> = results.collect();
+                let range = range_of(&results);
+                if !in_field(range) {
+                    return refuse("its numbers leave the field");
+                }
+                self.tables.push(Rows::Function { first: from.low, results });
+                let table = self.tables.len() - 1;
+                let output = self.output(index, records * each);
+                let tuple = vec![Arc::clone(&operands[0].form), Arc::clone(&output)];
+                self.looked.push(Looked { table, tuple });
+                Ok(Value { form: output, range, axes: shape.to_vec() })
+            }
+            Primitive::Reshape
+            | Primitive::Transpose { .. }
+            | Primitive::Concatenate { .. }
+            | Primitive::Slice { .. }
+            | Primitive::Gather { .. }
+            | Primitive::Pad { .. }
+            | Primitive::Broadcast => {
+                let moved = self.moved(operation, operands);
+                if in_field(moved.range) { Ok(moved) } else { refuse("its numbers leave the field") }
+            }
+            Primitive::MatrixProduct { .. } | Primitive::Multiply { .. } => {
+                refuse("a product of two values is not part of proofs yet")
+            }
+            Primitive::PoolMaximum { .. }
+            | Primitive::ReduceMaximum { .. }
+            | Primitive::Maximum
+            | Primitive::Minimum
+            | Primitive::ArgMaximum { .. } => refuse("a maximum is not part of proofs yet"),
+            Primitive::Reciprocal { .. } | Primitive::ReciprocalSquareRoot { .. } => {
+                refuse("a reciprocal is not part of proofs yet")
+            }
+            Primitive::TreeEnsemble { .. } => refuse("trees are not part of proofs yet"),
+        }
+    }
+}
+
+/// `(result, operand)` for every element of a result of shape `to`.
+fn broadcast(from: &[usize], to: &[usize]) -> Vec<(u32, u32)> {
+    let lead = to.len() - from.len();
+    let flat = |at: &[usize]| {
+        from.iter()
+            .enumerate()
+            .fold(0, |flat, (axis, length)| flat * length + if *length == 1 { 0 } else { at[lead + axis] })
+    };
+    positions(to).enumerate().map(|(result, at)| (narrow(result), narrow(flat(&at)))).collect()
+}
+
+/// `(result, operand)` for every element of an operand of shape `from` whose `axes` are summed.
+fn reduced(from: &[usize], axes: &[usize]) -> Vec<(u32, u32)> {
+    let flat =
+        |at: &[usize]| {
+            from.iter().enumerate().fold(0, |flat, (axis, length)| {
+                if axes.contains(&axis) { flat } else { flat * length + at[axis] }
+            })
+        };
+    positions(from).enumerate().map(|(operand, at)| (narrow(flat(&at)), narrow(operand))).collect()
+}
+
+impl Rows {
+    fn columns(self) -> Vec<Vec<Element>> {
+        let all = |from: Interval| (from.low..=from.high).map(Element::from_i64).collect::<Vec<_>>();
+        match self {
+            Self::Range(interval) => vec![all(interval)],
+            Self::Clamp { from, low, high } => {
+                let clamped =
+                    (from.low..=from.high).map(|t| Element::from_i64(t.clamp(low.into(), high.into())));
+                vec![all(from), clamped.collect()]
+            }
+            Self::Function { first, results } => {
+                let last = first + results.len() as i64 - 1;
+                let results = results.into_iter().map(Element::from_i32).collect();
+                vec![all(Interval { low: first, high: last }), results]
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,166 @@
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng as _;
+use sealgrid_graph::arbitrary;
+use sealgrid_graph::execute::Executor as _;
+use sealgrid_graph::integer::Builder;
+use sealgrid_graph::reference::Reference;
+use sealgrid_graph::tensor::{Data, Shape};
+
+use super::*;
+use crate::argument::{self, Argument};
+use crate::transcript::Transcript;
+
+fn rng(seed: u8) -> ChaCha20Rng {
+    ChaCha20Rng::from_seed([seed; 32])
+}
+
+fn shape(axes: &[usize]) -> Shape {
+    Shape::new(axes).expect("small")
+}
+
+/// A perceptron with weights that look like trained ones, 30-16-2, as the shipped one is.
+fn perceptron() -> Arc<Graph> {
+    let weights = |count: usize, step: usize| -> Data {
+        Data::I8(
+            (0..count).map(|i| i8::try_from(i * step % 255).map_or(-((i * 7 % 127) as i8), |v| v)).collect(),
+        )
+    };
+    let tensor = |axes: &[usize], data| Tensor::new(shape(axes), data).expect("filled");
+    let mut builder = Builder::new(vec![ValueType { dtype: DType::I8, shape: shape(&[1, 30]) }]);
+    let x = builder.input(0);
+    let weight = builder.parameter(tensor(&[16, 30], weights(480, 37)));
+    let bias = builder.parameter(tensor(&[16], Data::I32((0..16).map(|i| i * 1000 - 8000).collect())));
+    let requantise =
+        Requantise { multipliers: vec![201], shifts: vec![18], low: 0, high: 127, output: DType::I8 };
+    let hidden = Primitive::Linear { weight, bias, requantise };
+    let hidden = builder.push("hidden", hidden, &[x]).expect("valid");
+    let weight = builder.parameter(tensor(&[2, 16], weights(32, 91)));
+    let bias = builder.parameter(tensor(&[2], Data::I32(vec![500, -500])));
+    let requantise = Requantise {
+        multipliers: vec![1, 3],
+        shifts: vec![4, 6],
+        low: -32768,
+        high: 32767,
+        output: DType::I16,
+    };
+    let logits = builder.push("logits", Primitive::Linear { weight, bias, requantise }, &[hidden]);
+    Arc::new(builder.finish(vec![logits.expect("valid")]).expect("valid"))
+}
+
+struct Case {
+    graph: Arc<Graph>,
+    inputs: Vec<Batch>,
+    outputs: Vec<Batch>,
+    prepared: Box<dyn Prepared>,
+}
+
+impl Case {
+    fn new(graph: Arc<Graph>, records: usize) -> Self {
+        let prepared = Reference.prepare(Arc::clone(&graph)).expect("always");
+        let inputs = arbitrary::inputs(&graph, records, 1);
+        let outputs = prepared.run(&inputs, &mut ()).expect("runs");
+        Self { graph, inputs, outputs, prepared }
+    }
+
+    fn run(&self, inputs: Inputs<'_>, outputs: Vec<Batch>) -> Result<Run, NotProvable> {
+        Run::new(&self.graph, inputs, outputs)
+    }
+
+    fn proven(&self, run: &Run) -> Argument {
+        let content = run.witness(self.prepared.as_ref(), &self.inputs).expect("an honest run");
+        argument::prove(run, &content, Transcript::of_test(), &mut rng(7)).expect("small")
+    }
+}
+
+fn verified(run: &Run, argument: &Argument) -> Result<f64, ProofError> {
+    argument::verify(run, argument, Transcript::of_test(), &mut rng(8))
+}
+
+/// The outputs with one element changed.
+fn changed(outputs: &[Batch], which: usize, position: usize) -> Vec<Batch> {
+    let mut outputs = outputs.to_vec();
+    let old = &outputs[which];
+    let mut elements: Vec<i32> = (0..old.data().len()).map(|at| old.data().view().at(at)).collect();
+    let (low, high) = old.dtype().bounds();
+    elements[position] = if elements[position] == high { low } else { elements[position] + 1 };
+    let data = Data::from_elements(old.dtype(), &elements).expect("in range");
+    outputs[which] = Batch::new(old.records(), old.shape().clone(), data).expect("filled");
+    outputs
+}
+
+#[test]
+fn a_perceptron_on_hidden_records_yields_its_outputs_and_no_others() {
+    for records in [1, 5] {
+        let case = Case::new(perceptron(), records);
+        let run = case.run(Inputs::Private(records), case.outputs.clone()).expect("provable");
+        let argument = case.proven(&run);
+        println!(
+            "{records}: proven {:?}, 2^{} lookups, {} wires",
+            t.elapsed(),
+            run.lookup_variables(),
+            argument.wires.len()
+        );
+        let bits = verified(&run, &argument).expect("an honest proof");
+        assert!(bits > 100.0, "{bits}");
+        for position in 0..2 * records {
+            let other =
+                case.run(Inputs::Private(records), changed(&case.outputs, 0, position)).expect("provable");
+            assert!(verified(&other, &argument).is_err(), "output {position}");
+        }
+        // With the records in the clear it is another statement.
+        let public = case.run(Inputs::Public(&case.inputs), case.outputs.clone()).expect("provable");
+        assert!(verified(&public, &argument).is_err());
+        assert!(verified(&public, &case.proven(&public)).is_ok());
+    }
+}
+
+#[test]
+fn a_prover_that_changes_one_number_convinces_nobody() {
+    let case = Case::new(perceptron(), 1);
+    let run = case.run(Inputs::Private(1), case.outputs.clone()).expect("provable");
+    let honest = run.witness(case.prepared.as_ref(), &case.inputs).expect("runs");
+    // Every column: records, remainders, activations, multiplicities; the lookups counted anew where they can be.
+    for place in (0..honest.len()).step_by(61) {
+        let mut content = honest.clone();
+        content[place] += Element::ONE;
+        let _ = run.lookups.count(&mut content);
+        if content == honest {
+            continue; // a multiplicity, which was counted anew
+        }
+        let argument = argument::prove(&run, &content, Transcript::of_test(), &mut rng(7)).expect("small");
+        assert!(verified(&run, &argument).is_err(), "element {place}");
+    }
+}
+
+#[test]
+fn random_graphs_are_proven_or_refused_by_name() {
+    let (mut proven, mut refused) = (0, 0);
+    for seed in 0..1500 {
+        let case = Case::new(Arc::new(arbitrary::graph(seed)), 2);
+        let run = match case.run(Inputs::Private(2), case.outputs.clone()) {
+            Ok(run) => run,
+            Err(error) => {
+                assert!(!error.why.is_empty());
+                refused += 1;
+                continue;
+            }
+        };
+        let content = run.witness(case.prepared.as_ref(), &case.inputs).expect("an honest run");
+        // What is linear in the content must be what the reference yields.
+        for (form, batch) in run.outputs.iter().zip(&case.outputs) {
+            let values: Vec<i64> = form.values(&content).into_iter().map(signed).collect();
+            let expected: Vec<i64> =
+                (0..batch.data().len()).map(|position| batch.data().view().at(position).into()).collect();
+            assert_eq!(values, expected, "seed {seed}");
+        }
+        proven += 1;
+        if proven % 8 == 1 {
+            let argument = case.proven(&run);
+            assert!(verified(&run, &argument).is_ok(), "seed {seed}");
+            // An output outside of its range is not even a statement.
+            let wrong = case.run(Inputs::Private(2), changed(&case.outputs, 0, 0));
+            assert!(wrong.map_or(true, |wrong| verified(&wrong, &argument).is_err()), "seed {seed}");
+        }
+    }
+    assert!(proven >= 40, "{proven} of {}", proven + refused);
+}
