@@ -6,7 +6,7 @@
 
 use p3_commit::MultilinearPcs as _;
 use p3_dft::Radix2DFTSmallBatch;
-use p3_merkle_tree::MerkleTreeHidingMmcs;
+use p3_merkle_tree::{MerkleCap, MerkleTreeHidingMmcs};
 use p3_multilinear_util::point::Point;
 use p3_multilinear_util::poly::Poly;
 use p3_symmetric::{CompressionFunctionFromHasher, SerializingHasher};
@@ -56,6 +56,23 @@ pub struct Scheme {
 /// A commitment: what the verifier gets first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Commitment(<Library as p3_commit::MultilinearPcs<Challenge, Challenger>>::Commitment);
+
+impl Commitment {
+    /// Bytes of a commitment: the root of one tree.
+    pub const BYTES: usize = 32;
+
+    /// The root.
+    #[must_use]
+    pub fn to_bytes(&self) -> [u8; Self::BYTES] {
+        self.0.roots()[0]
+    }
+
+    /// Of a root.
+    #[must_use]
+    pub fn from_bytes(root: [u8; Self::BYTES]) -> Self {
+        Self(MerkleCap::new(vec![root]))
+    }
+}
 
 /// The committed vector, to be opened once.
 pub struct Committed {

@@ -2,6 +2,7 @@
 //! is to become; nothing of it can be reached from the command line yet.
 //!
 //! # What there is
+//! - [`file`]: a proof of a run as a file.
 //! - [`run`]: what a run of a graph says about a committed content.
 //! - [`argument`]: a whole argument about one committed vector, from the commitment to the opening.
 //! - [`channel`]: what prover and verifier say, every value hidden by a pad, every check an equation about pads.
@@ -17,6 +18,7 @@
 pub mod argument;
 pub mod channel;
 pub mod commit;
+pub mod file;
 pub mod fractions;
 pub mod inner;
 pub mod last;

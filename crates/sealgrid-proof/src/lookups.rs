@@ -9,8 +9,9 @@ use std::sync::Arc;
 
 use p3_field::PrimeCharacteristicRing as _;
 
-use crate::argument::{ContentClaim, Conversation};
+use crate::argument::{ContentClaim, Conversation, TooLarge};
 use crate::channel::{ProofError, Prover, Verifier};
+use crate::commit::VARIABLES_MAX;
 use crate::field::{Challenge, Element, equality};
 use crate::fractions;
 use crate::hidden::Hidden;
@@ -130,10 +131,12 @@ pub struct NotInTable {
 impl Lookups {
     /// Lookups about `content` elements.
     ///
+    /// # Errors
+    /// [`TooLarge`] when there are more than 2^24 tuples and rows.
+    ///
     /// # Panics
-    /// When a tuple has not its table's width, its forms differ in length, a table is empty, or there are more than 2^24 tuples and rows.
-    #[must_use]
-    pub fn new(content: usize, tables: Vec<Table>, looked: Vec<Looked>) -> Self {
+    /// When a tuple has not its table's width, its forms differ in length, or a table is empty.
+    pub fn new(content: usize, tables: Vec<Table>, looked: Vec<Looked>) -> Result<Self, TooLarge> {
         for table in &tables {
             assert!(table.columns.iter().all(|column| column.len() == table.rows()), "columns of one length");
             assert!(table.rows() > 0 && table.multiplicities + table.rows() <= content, "a row, and places");
@@ -157,9 +160,11 @@ impl Lookups {
                 block
             })
             .collect();
-        assert!(start <= 1 << 24, "at most 2^24 tuples and rows");
+        if start > 1 << VARIABLES_MAX {
+            return Err(TooLarge { elements: start });
+        }
         let variables = start.next_power_of_two().ilog2() as usize;
-        Self { content, tables, looked, blocks, variables }
+        Ok(Self { content, tables, looked, blocks, variables })
     }
 
     /// Vertices of the cube, as an exponent of two.
@@ -337,7 +342,7 @@ mod tests {
             Looked { table: 0, tuple: vec![Arc::new(Columns::one(COUNT, COUNT))] },
             Looked { table: 1, tuple: vec![Arc::new(shifted), Arc::new(Columns::one(2 * COUNT, COUNT))] },
         ];
-        let lookups = Lookups::new(3 * COUNT + 16 + 100, vec![range, clamp], looked);
+        let lookups = Lookups::new(3 * COUNT + 16 + 100, vec![range, clamp], looked).expect("small");
         let mut content = vec![Element::ZERO; lookups.content()];
         for i in 0..COUNT as i64 {
             let (x, z) = ((i * 37) % 60 - 15, (i * 11) % 10);

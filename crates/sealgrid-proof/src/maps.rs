@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use p3_field::{PrimeCharacteristicRing as _, PrimeField32 as _};
 use sealgrid_graph::integer::Window;
+use sealgrid_graph::range::Interval;
 use sealgrid_graph::tensor::Tensor;
 
 use crate::field::{Challenge, Element};
@@ -126,6 +127,8 @@ impl Map {
 /// An operand of a sum.
 pub(crate) struct Term {
     pub(crate) operand: Arc<dyn Form>,
+    /// Where the operand's elements lie.
+    pub(crate) range: Interval,
     pub(crate) map: Map,
     pub(crate) factor: i32,
 }
@@ -136,6 +139,24 @@ pub(crate) struct Sum {
     /// One record's constants.
     pub(crate) constants: Vec<i32>,
     pub(crate) terms: Vec<Term>,
+}
+
+impl Sum {
+    /// Where each element of one record lies, whatever the operands are within their ranges; `None` when that exceeds 62 bits.
+    pub(crate) fn bounds(&self) -> Option<Vec<Interval>> {
+        let known = self.constants.iter().map(|constant| i128::from(*constant));
+        let mut bounds: Vec<[i128; 2]> = known.map(|constant| [constant; 2]).collect();
+        for term in &self.terms {
+            let ends = [term.range.low, term.range.high].map(|end| i128::from(end) * i128::from(term.factor));
+            term.map.each(|to, _, weight| {
+                let [one, other] = ends.map(|end| end * i128::from(weight));
+                bounds[to][0] += one.min(other);
+                bounds[to][1] += one.max(other);
+            });
+        }
+        let fits = |end: i128| i64::try_from(end).ok().filter(|end| end.abs() < 1 << 62);
+        bounds.into_iter().map(|[low, high]| Some(Interval { low: fits(low)?, high: fits(high)? })).collect()
+    }
 }
 
 impl Form for Sum {
@@ -255,6 +276,20 @@ pub(crate) struct Stage {
 impl Stage {
     fn half(self) -> i64 {
         if self.shift == 0 { 0 } else { 1 << (self.shift - 1) }
+    }
+
+    /// The quotients of sums within `bounds`; `None` when a product, or what a quotient of these and a remainder come to, may leave the
+    /// middle of the field.
+    pub(crate) fn quotients(self, bounds: Interval) -> Option<Interval> {
+        let most = i64::from(Element::ORDER_U32) / 2;
+        let of = |end: i64| {
+            let product = end.checked_mul(i64::from(self.multiplier))?.checked_add(self.half())?;
+            let floor = product >> self.shift;
+            let reach =
+                floor.checked_abs()?.checked_add(1)?.checked_mul(1i64.checked_shl(self.shift.into())?)?;
+            (self.shift < 31 && product.abs() < most && reach < most).then_some(floor)
+        };
+        Some(Interval { low: of(bounds.low)?, high: of(bounds.high)? })
     }
 
     /// `2^(−shift)`.

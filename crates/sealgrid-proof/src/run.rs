@@ -9,18 +9,19 @@
 //! half of the field, so the equation modulo the field's order is one of integers, and remainder and quotient are unique. So each value is, from
 //! the inputs on, the one that the reference yields, and lies in its proven range.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use p3_field::{PrimeCharacteristicRing as _, PrimeField32 as _};
-use sealgrid_graph::execute::{Batch, BatchRef, ExecuteError, Observer, Prepared};
+use sealgrid_graph::execute::{Batch, BatchRef, ExecuteError, Observer, Prepared, check_inputs};
 use sealgrid_graph::integer::{Graph, Interpreter, Operation, Primitive, Requantise, ValueType};
-use sealgrid_graph::range::{self, Interval, OperationRange};
+use sealgrid_graph::range::{self, Interval};
 use sealgrid_graph::reference;
 use sealgrid_graph::tensor::{DType, Tensor};
 
-use crate::argument::{ContentClaim, Conversation};
+use crate::argument::{ContentClaim, Conversation, TooLarge};
 use crate::channel::{ProofError, Prover, Verifier};
+use crate::commit::VARIABLES_MAX;
 use crate::field::{Challenge, Element};
 use crate::hidden::Hidden;
 use crate::lookups::{Columns, Form, Looked, Lookups, NotInTable, Table};
@@ -28,6 +29,10 @@ use crate::maps::{Known, Map, Moved, Rounded, Stage, Sum, Taps, Term, narrow, po
 
 /// Bits of a remainder's limb.
 const LIMB_BITS: u8 = 11;
+/// Why a sum is refused that the field cannot hold.
+const WRAPS: &str = "its sums times their multiplier may leave the field";
+/// Why a run is refused that no vector could hold.
+const TOO_LARGE: &str = "no records, or more than a proof can hold";
 /// Most rows of one table.
 const ROWS_MAX: i64 = 1 << 17;
 
@@ -100,32 +105,37 @@ impl Run {
     ///
     /// # Errors
     /// [`NotProvable`].
-    ///
-    /// # Panics
-    /// When the inputs or outputs are not the graph's.
     pub fn new(graph: &Arc<Graph>, inputs: Inputs<'_>, outputs: Vec<Batch>) -> Result<Self, NotProvable> {
-        let ranges = range::analyse(graph).map_err(|overflows| {
+        range::analyse(graph).map_err(|overflows| {
             let index = overflows.0.first().map_or(0, |overflow| overflow.index);
             refused(index, &graph.operations()[index], "its sums may leave int32: the graph is not admitted")
         })?;
         let records = match inputs {
-            Inputs::Public(batches) => batches[0].records(),
+            Inputs::Public(batches) => check_inputs(graph, batches)
+                .map_err(|_| of_value(0, "input", "it is not what the graph takes"))?,
             Inputs::Private(records) => records,
         };
+        let types = graph.outputs().iter().map(|id| graph.value_type(*id));
+        let told = outputs.iter().map(|batch| (batch.records(), batch.value_type()));
+        if !told.eq(types.map(|value_type| (records, value_type.clone()))) {
+            return Err(of_value(0, "output", "it is not what the graph yields"));
+        }
+        let values =
+            graph.inputs().iter().chain(graph.operations().iter().map(|operation| &operation.output));
+        let elements: usize = values.map(|value_type| value_type.shape.count()).sum();
+        if records == 0 || elements.saturating_mul(records) > 1 << VARIABLES_MAX {
+            return Err(of_value(0, "run", TOO_LARGE));
+        }
         let mut builder = Builder {
             records,
             inputs,
-            ranges,
             content: 0,
             columns: Vec::new(),
             tables: Vec::new(),
             looked: Vec::new(),
         };
         let forms = graph.interpret(&mut builder)?;
-        let lookups = builder.lookups();
-        let outputs_fit = forms.len() == outputs.len()
-            && forms.iter().zip(&outputs).all(|(form, batch)| form.form.count() == batch.data().len());
-        assert!(outputs_fit, "the graph's outputs");
+        let lookups = builder.lookups().map_err(|_| of_value(0, "run", TOO_LARGE))?;
         for (index, (value, batch)) in forms.iter().zip(&outputs).enumerate() {
             // What is shown is an equation modulo the field's order: of two outputs that are equal so, one is not in the range.
             let told = (0..batch.data().len()).map(|position| i64::from(batch.data().view().at(position)));
@@ -264,7 +274,6 @@ enum Rows {
 struct Builder<'b> {
     records: usize,
     inputs: Inputs<'b>,
-    ranges: Vec<OperationRange>,
     content: usize,
     columns: Vec<Column>,
     tables: Vec<Rows>,
@@ -273,7 +282,7 @@ struct Builder<'b> {
 
 impl Builder<'_> {
     /// The lookups, with the tables' multiplicities behind the columns.
-    fn lookups(&mut self) -> Lookups {
+    fn lookups(&mut self) -> Result<Lookups, TooLarge> {
         let mut content = self.content;
         let tables = std::mem::take(&mut self.tables).into_iter().map(|rows| {
             let columns = rows.columns();
@@ -320,36 +329,22 @@ impl Builder<'_> {
         channel: impl Fn(usize) -> usize,
     ) -> Result<Value, NotProvable> {
         let refuse = |why| refused(index, operation, why);
-        let range = self.ranges[index];
-        let most = i64::from(Element::ORDER_U32) / 2;
-        let mut rounded = Interval { low: i64::MAX, high: i64::MIN };
-        let mut stages = Vec::new();
-        for (&multiplier, &shift) in requantise.multipliers.iter().zip(&requantise.shifts) {
-            let half = if shift == 0 { 0 } else { 1i64 << (shift - 1) };
-            for end in [range.accumulator.low, range.accumulator.high] {
-                let product =
-                    end.checked_mul(i64::from(multiplier)).and_then(|product| product.checked_add(half));
-                let product = product.filter(|product| product.abs() < most);
-                let product =
-                    product.ok_or_else(|| refuse("its sums times their multiplier may leave the field"))?;
-                let floor = product >> shift;
-                // What the table and the limbs admit must not wrap either.
-                if shift >= 30 || (floor.abs() + 1) << shift >= most {
-                    return Err(refuse("its quotients and remainders may leave the field"));
-                }
-                rounded.low = rounded.low.min(floor);
-                rounded.high = rounded.high.max(floor);
-            }
-            stages.push(Stage { multiplier, shift, limbs: shift.div_ceil(LIMB_BITS) });
-        }
-        if stages.iter().any(|stage| rounded.low.abs().max(rounded.high.abs()) + 1 >= most >> stage.shift) {
-            return Err(refuse("its channels are too different for one table"));
-        }
-        let count = sum.count();
-        let each = sum.constants.len();
-        let entry: Vec<u32> = (0..count)
-            .map(|position| if stages.len() == 1 { 0 } else { narrow(channel(position % each)) })
+        let (count, each) = (sum.count(), sum.constants.len());
+        let entry_of =
+            |position| if requantise.multipliers.len() == 1 { 0 } else { channel(position % each) };
+        let entry: Vec<u32> = (0..count).map(|position| narrow(entry_of(position))).collect();
+        let stages = requantise.multipliers.iter().zip(&requantise.shifts);
+        let stages: Vec<Stage> = stages
+            .map(|(&multiplier, &shift)| Stage { multiplier, shift, limbs: shift.div_ceil(LIMB_BITS) })
             .collect();
+        // Quotients by shift: those of one shift have one table, and then whatever it admits does not wrap either.
+        let mut quotients: BTreeMap<u8, Interval> = BTreeMap::new();
+        let bounds = sum.bounds().ok_or_else(|| refuse(WRAPS))?;
+        for (bounds, entry) in bounds.iter().zip(&entry) {
+            let stage = stages[*entry as usize];
+            let quotient = stage.quotients(*bounds).ok_or_else(|| refuse(WRAPS))?;
+            quotients.entry(stage.shift).and_modify(|all| *all = hull(*all, quotient)).or_insert(quotient);
+        }
         let limbs = self.limbs(&entry, &stages);
         let form = Arc::new(Rounded { sum: Arc::new(sum), entry, stages, limbs });
         if !form.limbs.is_empty() {
@@ -357,23 +352,41 @@ impl Builder<'_> {
         }
         let axes = operation.output.shape.axes().to_vec();
         let (low, high) = (i64::from(requantise.low), i64::from(requantise.high));
-        let unclamped = low <= rounded.low && rounded.high <= high;
+        let all = quotients.values().copied().reduce(hull).expect("a value has elements");
+        let unclamped = low <= all.low && all.high <= high;
         if unclamped && form.limbs.is_empty() {
-            return Ok(Value { form, range: rounded, axes });
+            return Ok(Value { form, range: all, axes });
         }
-        if rounded.high - rounded.low >= ROWS_MAX {
-            return Err(refuse("its quotients have too wide a range for a table"));
+        let output: Option<Arc<dyn Form>> = (!unclamped).then(|| self.output(index, count));
+        for (shift, quotients) in quotients {
+            if quotients.high - quotients.low >= ROWS_MAX {
+                return Err(refuse("its quotients have too wide a range for a table"));
+            }
+            let of_shift = |position: &usize| form.stages[form.entry[*position] as usize].shift == shift;
+            let members: Vec<Option<u32>> =
+                (0..count).filter(of_shift).map(|position| Some(narrow(position))).collect();
+            let part = |operand: Arc<dyn Form>| -> Arc<dyn Form> {
+                if members.len() == count {
+                    operand
+                } else {
+                    Arc::new(Moved { operand, from: members.clone(), constant: 0 })
+                }
+            };
+            let looked = match &output {
+                Some(output) => Looked {
+                    table: self.clamp_table(quotients, requantise.low, requantise.high),
+                    tuple: vec![part(Arc::<Rounded>::clone(&form)), part(Arc::clone(output))],
+                },
+                // A quotient is one only where it is an integer of its range: with another remainder it is anywhere in the field.
+                None => Looked {
+                    table: self.range_table(quotients),
+                    tuple: vec![part(Arc::<Rounded>::clone(&form))],
+                },
+            };
+            self.looked.push(looked);
         }
-        if unclamped {
-            // A quotient is one only where it is an integer of its range: with another remainder it is anywhere in the field.
-            let table = self.range_table(rounded);
-            self.looked.push(Looked { table, tuple: vec![Arc::<Rounded>::clone(&form)] });
-            return Ok(Value { form, range: rounded, axes });
-        }
-        let table = self.clamp_table(rounded, requantise.low, requantise.high);
-        let output = self.output(index, count);
-        self.looked.push(Looked { table, tuple: vec![form, Arc::clone(&output)] });
-        Ok(Value { form: output, range: range.output, axes })
+        let clamped = Interval { low: all.low.clamp(low, high), high: all.high.clamp(low, high) };
+        Ok(Value { form: output.unwrap_or(form), range: clamped, axes })
     }
 
     /// Columns for the limbs of all elements, those of one width together, each looked up in its range.
@@ -456,7 +469,7 @@ impl Builder<'_> {
         let form = Arc::new(Moved { operand: joined, from, constant });
         let mut range = operands[0].range;
         for other in operands.iter().map(|operand| operand.range).chain(pad) {
-            range = Interval { low: range.low.min(other.low), high: range.high.max(other.high) };
+            range = hull(range, other);
         }
         Value { form, range, axes: operation.output.shape.axes().to_vec() }
     }
@@ -487,6 +500,10 @@ impl Form for Joined {
 
 fn refused(index: usize, operation: &Operation, why: &'static str) -> NotProvable {
     NotProvable { index, name: operation.name.clone(), word: operation.primitive.word(), why }
+}
+
+fn hull(one: Interval, other: Interval) -> Interval {
+    Interval { low: one.low.min(other.low), high: one.high.max(other.high) }
 }
 
 fn of_value(index: usize, word: &'static str, why: &'static str) -> NotProvable {
@@ -557,7 +574,12 @@ impl Interpreter for Builder<'_> {
         let one = |map: Map, constants: Vec<i32>| Sum {
             records,
             constants,
-            terms: vec![Term { operand: Arc::clone(&operands[0].form), map, factor: 1 }],
+            terms: vec![Term {
+                operand: Arc::clone(&operands[0].form),
+                range: operands[0].range,
+                map,
+                factor: 1,
+            }],
         };
         match &operation.primitive {
             Primitive::Constant { tensor: id } => {
@@ -586,6 +608,7 @@ impl Interpreter for Builder<'_> {
             Primitive::Add { left, right, requantise } => {
                 let terms = [*left, *right].into_iter().zip(operands).map(|(factor, operand)| Term {
                     operand: Arc::clone(&operand.form),
+                    range: operand.range,
                     map: Map::Moves(broadcast(&operand.axes, shape)),
                     factor,
                 });

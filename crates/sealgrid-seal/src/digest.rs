@@ -193,6 +193,10 @@ pub mod labels {
         TRACE_LEAF = "sealgrid/trace/leaf/v1";
         /// Inner node of an execution trace.
         TRACE_NODE = "sealgrid/trace/node/v1";
+        /// Everything that a proof of a run says and draws.
+        PROOF = "sealgrid/proof/transcript/v1";
+        /// What a proof of a run is about.
+        PROOF_STATEMENT = "sealgrid/proof/statement/v1";
         /// Keyed commitment to a job's input tensors.
         JOB_INPUT = "sealgrid/job/input/v1";
         /// Keyed commitment to a job's output tensors.

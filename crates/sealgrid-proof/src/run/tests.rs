@@ -94,12 +94,6 @@ fn a_perceptron_on_hidden_records_yields_its_outputs_and_no_others() {
         let case = Case::new(perceptron(), records);
         let run = case.run(Inputs::Private(records), case.outputs.clone()).expect("provable");
         let argument = case.proven(&run);
-        println!(
-            "{records}: proven {:?}, 2^{} lookups, {} wires",
-            t.elapsed(),
-            run.lookup_variables(),
-            argument.wires.len()
-        );
         let bits = verified(&run, &argument).expect("an honest proof");
         assert!(bits > 100.0, "{bits}");
         for position in 0..2 * records {

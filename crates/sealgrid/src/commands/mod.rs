@@ -10,6 +10,7 @@ mod manual;
 pub mod model;
 mod node;
 mod plan;
+mod prove;
 mod run;
 mod soak;
 mod up;
@@ -33,7 +34,9 @@ pub enum Command {
     Plan(plan::Plan),
     /// Run a model on the grid: records in, results and a receipt out.
     Run(run::Run),
-    /// Check receipts offline.
+    /// Run a model here and prove what it yields, without telling the records.
+    Prove(prove::Prove),
+    /// Check receipts and proofs offline.
     Verify(verify::Verify),
     /// Start a grid on this machine, one process a node.
     Up(up::Up),
@@ -64,6 +67,7 @@ impl Command {
             Self::Demo(command) => command.run(output),
             Self::Plan(command) => command.run(home),
             Self::Run(command) => command.run(home, output),
+            Self::Prove(command) => command.run(home, output),
             Self::Verify(command) => command.run(home),
             Self::Up(command) => command.run(home, output),
             Self::Node(command) => command.run(output),

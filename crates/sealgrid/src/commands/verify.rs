@@ -1,19 +1,20 @@
-//! `sealgrid verify`: receipt, evidence, trust roots and time in; a verdict out. No network.
+//! `sealgrid verify`: receipt, evidence, trust roots and time in, or a proof and its model; a verdict out. No network.
 
 use std::path::{Path, PathBuf};
 
 use sealgrid_protocol::receipt::Opening;
 use sealgrid_verify::{Disclosure, verify};
 
+use super::prove;
 use crate::failure::{Failure, unreadable};
 use crate::home::Home;
 use crate::output::Report;
-use crate::roots;
+use crate::{engines, roots};
 
-/// Check receipts offline: what holds, what was assumed, what is not shown, what is not hidden.
+/// Check receipts and proofs offline: what holds, what was assumed, what is not shown, what is not hidden.
 #[derive(Debug, clap::Args)]
 pub struct Verify {
-    /// Receipt files.
+    /// Receipt files, or proof files.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// Folder of the trust roots [default: the home's].
@@ -25,6 +26,12 @@ pub struct Verify {
     /// The owner's opening of a single receipt: also checks what only the owner can show.
     #[arg(long, value_name = "FILE")]
     opening: Option<PathBuf>,
+    /// The model that a proof is about: its file, or its name in the home.
+    #[arg(long, value_name = "MODEL")]
+    model: Option<PathBuf>,
+    /// Where the results go that a single proof shows: .csv, .npy or .json.
+    #[arg(long, value_name = "FILE")]
+    results: Option<PathBuf>,
 }
 
 impl Verify {
@@ -34,14 +41,30 @@ impl Verify {
             return Err(Failure::new("E-USE-02", "an opening belongs to one receipt")
                 .hint("verify the files one by one"));
         }
-        let roots = roots::read(&self.roots.unwrap_or_else(|| home.roots()))?;
+        let folder = self.roots.unwrap_or_else(|| home.roots());
+        let mut roots = None;
         let opening = self.opening.as_deref().map(read_opening).transpose()?;
         let disclosed = opening.as_ref().map(|opening| Disclosure { opening, inputs: None, outputs: None });
         let at = self.at.unwrap_or_else(crate::now);
         let (mut text, mut verdicts, mut exit) = (String::new(), Vec::new(), 0);
         for path in &self.files {
             let file = std::fs::read(path).map_err(|error| unreadable(path, &error))?;
-            let verdict = verify(&file, &roots, at, disclosed.as_ref());
+            if file.starts_with(engines::PROOF_MAGIC) {
+                let (said, mut json, results) = prove::verified(&file, path, self.model.as_deref(), home)?;
+                text.push_str(&format!("{}:\n{said}\n", path.display()));
+                json["file"] = path.display().to_string().into();
+                verdicts.push(json);
+                if let Some(out) = &self.results {
+                    results.write(out)?;
+                }
+                continue;
+            }
+            // Trust roots are asked for where something rests on them.
+            let roots = match &mut roots {
+                Some(roots) => roots,
+                none => none.insert(roots::read(&folder)?),
+            };
+            let verdict = verify(&file, roots, at, disclosed.as_ref());
             text.push_str(&format!("{}: {}\n", path.display(), verdict.text()));
             let mut json = verdict.json();
             json["file"] = path.display().to_string().into();

@@ -1,0 +1,266 @@
+//! A proof of a run as a file: the statement, and the argument for it.
+//!
+//! ```text
+//! "SGP1", then canonical CBOR:
+//! [[1, model commitment, nonce, records, [input…] or null, [output…]], commitment, wires, last, opening]
+//! ```
+//!
+//! Wires and the last step's messages are elements of the extension field, five coordinates of four bytes (little endian, below the
+//! order) each; the opening is the library's encoding.
+
+use minicbor::bytes::ByteVec;
+use minicbor::{Decode, Encode};
+use p3_field::{BasedVectorSpace as _, PrimeField32 as _};
+use rand_core::CryptoRng;
+use sealgrid_graph::execute::{Batch, Prepared};
+use sealgrid_graph::model::{Model, ModelCommitment};
+use sealgrid_seal::canonical;
+use sealgrid_seal::digest::labels;
+
+use crate::argument::{self, Argument, TooLarge};
+use crate::channel::ProofError;
+use crate::commit::Commitment;
+use crate::field::{Challenge, Element};
+use crate::run::{Inputs, NotProvable, Run, WitnessError};
+use crate::transcript::Transcript;
+
+/// The first bytes of a file.
+pub const MAGIC: &[u8; 4] = b"SGP1";
+/// Most bytes of a file.
+pub const BYTES_MAX: usize = 64 << 20;
+const VERSION: u16 = 1;
+/// Bytes of an element of the extension field.
+const ELEMENT_BYTES: usize = 20;
+
+/// A proof of a run.
+#[derive(Clone, Debug)]
+pub struct Proof {
+    statement: Statement,
+    argument: Argument,
+}
+
+/// What is proven: that the model yields the outputs on some records; on these, if they are given.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Statement {
+    #[n(0)]
+    version: u16,
+    /// Which model, weights included.
+    #[n(1)]
+    pub model: ModelCommitment,
+    /// Fresh for every proof, or the job's.
+    #[cbor(n(2), with = "minicbor::bytes")]
+    pub nonce: [u8; 32],
+    /// How many records.
+    #[n(3)]
+    pub records: u32,
+    /// The records, where they are public.
+    #[n(4)]
+    pub inputs: Option<Vec<Batch>>,
+    /// What they yield.
+    #[n(5)]
+    pub outputs: Vec<Batch>,
+}
+
+/// Why a run is not proven.
+#[derive(Debug, thiserror::Error)]
+pub enum ProveError {
+    /// An operation of the graph.
+    #[error(transparent)]
+    NotProvable(#[from] NotProvable),
+    /// The whole.
+    #[error(transparent)]
+    TooLarge(#[from] TooLarge),
+    /// The input.
+    #[error(transparent)]
+    Witness(#[from] WitnessError),
+}
+
+impl ProveError {
+    /// The code of the index of errors.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NotProvable(_) => "E-PRF-01",
+            Self::TooLarge(_) => "E-RES-80",
+            Self::Witness(WitnessError::Run(error)) => error.code(),
+            Self::Witness(WitnessError::NotInTable(_)) => "E-PRF-02",
+        }
+    }
+}
+
+/// Why a file proves nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    /// It is no proof.
+    #[error("the file is not a proof of this version, or was cut or changed")]
+    Malformed,
+    /// It is about another model.
+    #[error("the proof is about the model {0}")]
+    OtherModel(ModelCommitment),
+    /// It states what no run of the model can be.
+    #[error(transparent)]
+    Statement(#[from] NotProvable),
+    /// It does not hold.
+    #[error(transparent)]
+    Proof(#[from] ProofError),
+}
+
+impl VerifyError {
+    /// The code of the index of errors.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Malformed => "E-PRF-10",
+            Self::OtherModel(_) => "E-PRF-11",
+            Self::Statement(_) => "E-PRF-12",
+            Self::Proof(_) => "E-PRF-13",
+        }
+    }
+}
+
+impl Statement {
+    fn run(&self, model: &Model) -> Result<Run, NotProvable> {
+        let inputs = match &self.inputs {
+            Some(inputs) => Inputs::Public(inputs),
+            None => Inputs::Private(usize::try_from(self.records).expect("u32 fits usize")),
+        };
+        Run::new(model.graph(), inputs, self.outputs.clone())
+    }
+
+    fn transcript(&self) -> Transcript {
+        let mut transcript = Transcript::new(labels::PROOF);
+        transcript.absorb_bytes(labels::PROOF_STATEMENT, &canonical::encode(self));
+        transcript
+    }
+}
+
+/// Proves a run of `model`, which `prepared` runs, on `inputs`. They are told with the proof when `public`.
+///
+/// # Errors
+/// [`ProveError`].
+pub fn prove(
+    model: &Model,
+    prepared: &dyn Prepared,
+    inputs: &[Batch],
+    public: bool,
+    rng: &mut impl CryptoRng,
+) -> Result<Proof, ProveError> {
+    let outputs = prepared.run(inputs, &mut ()).map_err(WitnessError::from)?;
+    let mut nonce = [0; 32];
+    rng.fill_bytes(&mut nonce);
+    let records = inputs.first().map_or(0, Batch::records);
+    let statement = Statement {
+        version: VERSION,
+        model: model.commitment(),
+        nonce,
+        records: u32::try_from(records).map_err(|_| TooLarge { elements: records })?,
+        inputs: public.then(|| inputs.to_vec()),
+        outputs,
+    };
+    let run = statement.run(model)?;
+    let content = run.witness(prepared, inputs)?;
+    let argument = argument::prove(&run, &content, statement.transcript(), rng)?;
+    Ok(Proof { statement, argument })
+}
+
+impl Proof {
+    /// What it is about; nothing of it is true before [`Proof::verify`] says so.
+    #[must_use]
+    pub fn claimed(&self) -> &Statement {
+        &self.statement
+    }
+
+    /// Checks the proof with the model that it is about; yields its bits of soundness.
+    ///
+    /// # Errors
+    /// [`VerifyError`].
+    pub fn verify(&self, model: &Model, rng: &mut impl CryptoRng) -> Result<f64, VerifyError> {
+        if model.commitment() != self.statement.model {
+            return Err(VerifyError::OtherModel(self.statement.model));
+        }
+        let same_records = |batch: &Batch| u32::try_from(batch.records()) == Ok(self.statement.records);
+        if !self.statement.inputs.iter().flatten().chain(&self.statement.outputs).all(same_records) {
+            return Err(VerifyError::Malformed);
+        }
+        let run = self.statement.run(model)?;
+        Ok(argument::verify(&run, &self.argument, self.statement.transcript(), rng)?)
+    }
+
+    /// The file's bytes.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let file = File {
+            statement: self.statement.clone(),
+            commitment: self.argument.commitment.to_bytes(),
+            wires: elements_to_bytes(&self.argument.wires),
+            last: elements_to_bytes(&self.argument.last),
+            opening: self.argument.opening.clone().into(),
+        };
+        [&MAGIC[..], &canonical::encode(&file)].concat()
+    }
+
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// [`VerifyError::Malformed`].
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, VerifyError> {
+        let body = bytes.strip_prefix(MAGIC).ok_or(VerifyError::Malformed)?;
+        let file: File = canonical::decode(body, BYTES_MAX).map_err(|_| VerifyError::Malformed)?;
+        if file.statement.version != VERSION {
+            return Err(VerifyError::Malformed);
+        }
+        let argument = Argument {
+            commitment: Commitment::from_bytes(file.commitment),
+            wires: elements_from_bytes(&file.wires).ok_or(VerifyError::Malformed)?,
+            last: elements_from_bytes(&file.last).ok_or(VerifyError::Malformed)?,
+            opening: file.opening.into(),
+        };
+        Ok(Self { statement: file.statement, argument })
+    }
+}
+
+#[derive(Encode, Decode)]
+struct File {
+    #[n(0)]
+    statement: Statement,
+    #[cbor(n(1), with = "minicbor::bytes")]
+    commitment: [u8; 32],
+    #[n(2)]
+    wires: ByteVec,
+    #[n(3)]
+    last: ByteVec,
+    #[n(4)]
+    opening: ByteVec,
+}
+
+fn elements_to_bytes(elements: &[Challenge]) -> ByteVec {
+    let coordinates = elements.iter().flat_map(|element| {
+        let coordinates: &[Element] = element.as_basis_coefficients_slice();
+        coordinates
+            .iter()
+            .flat_map(|coordinate| coordinate.as_canonical_u32().to_le_bytes())
+            .collect::<Vec<_>>()
+    });
+    coordinates.collect::<Vec<u8>>().into()
+}
+
+fn elements_from_bytes(bytes: &[u8]) -> Option<Vec<Challenge>> {
+    let (elements, []) = bytes.as_chunks::<ELEMENT_BYTES>() else { return None };
+    elements
+        .iter()
+        .map(|element| {
+            let (coordinates, []) = element.as_chunks::<4>() else { unreachable!("five times four") };
+            let coordinates: Vec<u32> = coordinates.iter().map(|bytes| u32::from_le_bytes(*bytes)).collect();
+            let reduced = coordinates.iter().all(|coordinate| *coordinate < Element::ORDER_U32);
+            reduced.then(|| Challenge::from_basis_coefficients_fn(|at| Element::new(coordinates[at])))
+        })
+        .collect()
+}
+
+/// Reads a proof: what the fuzzer and the corpus replay call.
+#[doc(hidden)]
+pub fn fuzz_parse(bytes: &[u8]) {
+    if let Ok(proof) = Proof::from_bytes(bytes) {
+        assert_eq!(proof.to_bytes(), bytes, "one spelling");
+    }
+}

@@ -1,0 +1,151 @@
+//! `sealgrid prove`: a run of a model on this machine, and a zero-knowledge proof of it.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use super::{data, model};
+use crate::asking;
+use crate::data::{Records, Results};
+use crate::engines::{self, Proof};
+use crate::failure::{Failure, unwritable};
+use crate::home::Home;
+use crate::output::{Output, Report, duration, facts, thousands};
+
+/// Run a model here and prove what it yields, without telling the records.
+#[derive(Debug, clap::Args)]
+pub struct Prove {
+    /// Model file, or the name of a model in the home.
+    model: PathBuf,
+    /// Records: .csv with a header, .npy or .json.
+    #[arg(long, value_name = "DATA")]
+    input: PathBuf,
+    /// Where the proof goes.
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// Put the records into the proof: it then says that *these* records yield the results.
+    #[arg(long)]
+    show_input: bool,
+    /// Where the results go: .csv, .npy or .json.
+    #[arg(long, value_name = "FILE")]
+    results: Option<PathBuf>,
+    /// Column that identifies records; it stays here and comes back in the results.
+    #[arg(long, value_name = "COLUMN")]
+    id_col: Option<String>,
+    /// File whose first line opens your keys; otherwise $SEALGRID_PASSPHRASE, otherwise you are asked.
+    #[arg(long, value_name = "FILE")]
+    passphrase_file: Option<PathBuf>,
+}
+
+impl Prove {
+    /// Runs, proves, checks the proof, writes it.
+    pub fn run(self, home: &Home, output: Output) -> Result<Report, Failure> {
+        let model = model::load(&self.model, home)?;
+        let records =
+            data::records(&self.input, self.id_col.as_deref(), home, self.passphrase_file.as_deref())?;
+        let (inputs, unused) = asking::encode(&records, &model.public())?;
+        if !unused.is_empty() {
+            output.say(format!("columns that stay here: {}", unused.join(", ")));
+        }
+        let started = Instant::now();
+        let mut progress = output.progress("proving", 2);
+        let proof = engines::prove(&model, &inputs, self.show_input)?;
+        let proven = started.elapsed();
+        progress.at(1, "checking");
+        let started = Instant::now();
+        let bits = engines::verify(&proof, &model)?;
+        let verified = started.elapsed();
+        progress.at(2, "done");
+        let bytes = proof.to_bytes();
+        std::fs::write(&self.out, &bytes).map_err(|error| unwritable(&self.out, &error))?;
+        if let Some(path) = &self.results {
+            asking::decode(&proof.claimed().outputs, &model.public(), &records).write(path)?;
+        }
+        let mut out = facts();
+        out.add_row(["proof", &self.out.display().to_string()]);
+        out.add_row(["model", &model.commitment().to_string()]);
+        out.add_row(["records", &records.rows.len().to_string()]);
+        out.add_row(["proven in", &duration(proven)]);
+        out.add_row(["checked in", &duration(verified)]);
+        out.add_row(["bytes", &thousands(bytes.len() as u64)]);
+        described(&mut out, &proof, bits);
+        out.add_row(["check it", &format!("sealgrid verify {} --model MODEL", self.out.display())]);
+        let mut json = told(&proof, bits);
+        json["out"] = self.out.display().to_string().into();
+        json["bytes"] = bytes.len().into();
+        json["prove_ns"] = u64::try_from(proven.as_nanos()).unwrap_or(u64::MAX).into();
+        json["verify_ns"] = u64::try_from(verified.as_nanos()).unwrap_or(u64::MAX).into();
+        Ok(Report::new(out.to_string(), json))
+    }
+}
+
+const HIDES: [&str; 2] =
+    ["every value inside the run", "the records, where they are not put into the proof (zero-knowledge)"];
+const DOES_NOT_HIDE: [&str; 3] = [
+    "the results",
+    "how many records there are",
+    "the model: in this version who verifies holds it, weights included",
+];
+const ASSUMES: [&str; 2] = [
+    "BLAKE3 behaves as a random function (Fiat-Shamir, Merkle trees)",
+    "the proof library Plonky3 0.8, which nobody has audited yet",
+];
+
+/// What a proof shows, hides and assumes, for people.
+fn described(out: &mut comfy_table::Table, proof: &Proof, bits: f64) {
+    let what = match proof.claimed().inputs {
+        Some(_) => "the model yields these results on the records in the proof",
+        None => "the prover knows records on which the model yields these results",
+    };
+    out.add_row(["shown", what]);
+    out.add_row(["soundness", &format!("{bits:.1} bits, proven, all steps added up")]);
+    out.add_row(["hides", &HIDES.join("; ")]);
+    out.add_row(["does not hide", &DOES_NOT_HIDE.join("; ")]);
+    out.add_row(["assumes", &ASSUMES.join("; ")]);
+}
+
+/// The same for machines.
+fn told(proof: &Proof, bits: f64) -> serde_json::Value {
+    let claimed = proof.claimed();
+    serde_json::json!({
+        "kind": "proof",
+        "model": claimed.model.to_string(),
+        "nonce": hex::encode(claimed.nonce),
+        "records": claimed.records,
+        "records_shown": claimed.inputs.is_some(),
+        "soundness_bits": bits,
+        "hides": HIDES,
+        "does_not_hide": DOES_NOT_HIDE,
+        "assumes": ASSUMES,
+    })
+}
+
+/// Checks the bytes of a proof with the model that it is about: what to say, and the results that it shows.
+pub fn verified(
+    bytes: &[u8],
+    path: &std::path::Path,
+    model: Option<&std::path::Path>,
+    home: &Home,
+) -> Result<(String, serde_json::Value, Results), Failure> {
+    let model = model.ok_or_else(|| {
+        Failure::new("E-USE-06", format!("{} is a proof, and no model was named", path.display()))
+            .why("in this version a proof is checked with the model that it is about")
+            .hint(format!("sealgrid verify {} --model MODEL", path.display()))
+    })?;
+    let model = model::load(model, home)?;
+    let proof = Proof::from_bytes(bytes).map_err(|error| engines::not_proven(&error))?;
+    let started = Instant::now();
+    let bits = engines::verify(&proof, &model)?;
+    let took = duration(started.elapsed());
+    let rows = vec![Vec::new(); usize::try_from(proof.claimed().records).unwrap_or(0)];
+    let nobody = Records { columns: None, rows, ids: None };
+    let results = asking::decode(&proof.claimed().outputs, &model.public(), &nobody);
+    let mut out = facts();
+    out.add_row(["verdict", &format!("ACCEPTED in {took}")]);
+    out.add_row(["model", &proof.claimed().model.to_string()]);
+    out.add_row(["records", &proof.claimed().records.to_string()]);
+    described(&mut out, &proof, bits);
+    let mut json = told(&proof, bits);
+    json["accepted"] = true.into();
+    json["results"] = results.to_json();
+    Ok((out.to_string(), json, results))
+}
