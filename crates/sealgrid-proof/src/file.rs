@@ -263,4 +263,8 @@ pub fn fuzz_parse(bytes: &[u8]) {
     if let Ok(proof) = Proof::from_bytes(bytes) {
         assert_eq!(proof.to_bytes(), bytes, "one spelling");
     }
+    crate::commit::fuzz_open(bytes);
 }
+
+#[cfg(test)]
+mod tests;

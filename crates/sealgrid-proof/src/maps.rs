@@ -45,6 +45,19 @@ impl Taps {
         Self { hits, inputs: count(from), outputs: count(to), taps: count(&window.kernel) }
     }
 
+    /// For each element of `channels` channels all taps, as many as the window has: where one falls beside the operand, another stands again.
+    /// `None` when a window has no tap on the operand.
+    pub(crate) fn alternatives(&self, channels: usize) -> Option<Vec<Vec<u32>>> {
+        let mut under: Vec<Vec<u32>> = vec![Vec::new(); self.outputs];
+        self.hits.iter().for_each(|(output, _, input)| under[*output as usize].push(*input));
+        let most = under.iter().map(Vec::len).max()?;
+        let of = |tap: usize, channel: usize| {
+            let first = narrow(channel * self.inputs);
+            under.iter().map(move |inputs| Some(first + *inputs.get(tap).or(inputs.first())?))
+        };
+        (0..most).map(|tap| (0..channels).flat_map(|channel| of(tap, channel)).collect()).collect()
+    }
+
     /// Each channel for itself: `(channel, output) ← (channel, input)`.
     pub(crate) fn moves(&self, channels: usize) -> Map {
         let of = |channel: usize| {
@@ -125,6 +138,7 @@ impl Map {
 }
 
 /// An operand of a sum.
+#[derive(Clone)]
 pub(crate) struct Term {
     pub(crate) operand: Arc<dyn Form>,
     /// Where the operand's elements lie.

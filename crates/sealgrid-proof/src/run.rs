@@ -74,6 +74,11 @@ enum Column {
     },
     /// Limbs of the remainders of a sum.
     Limbs(Arc<Rounded>),
+    /// What a list has above zero.
+    Above {
+        start: usize,
+        list: Arc<Sum>,
+    },
 }
 
 /// What is said about one run over a number of records.
@@ -139,6 +144,16 @@ impl Run {
         for (index, (value, batch)) in forms.iter().zip(&outputs).enumerate() {
             // What is shown is an equation modulo the field's order: of two outputs that are equal so, one is not in the range.
             let told = (0..batch.data().len()).map(|position| i64::from(batch.data().view().at(position)));
+            if value
+                .open
+                .is_some_and(|clamp| !told.clone().all(|element| clamp.low < element && element < clamp.high))
+            {
+                return Err(of_value(
+                    index,
+                    "output",
+                    "an output at the bound of so wide a range is not part of proofs yet",
+                ));
+            }
             if !in_field(value.range) || !told.clone().all(|element| value.range.contains(element)) {
                 return Err(of_value(index, "output", "it is not in the range of what the graph yields"));
             }
@@ -175,6 +190,11 @@ impl Run {
                 Column::Input { index, start } => fill(&mut content, *start, &inputs[*index]),
                 Column::Output { index, start } => fill(&mut content, *start, &kept.outputs[index]),
                 Column::Limbs(rounded) => fill_limbs(&mut content, rounded),
+                Column::Above { start, list } => {
+                    let above = list.values(&content).into_iter().map(|value| signed(value).max(0));
+                    let above: Vec<Element> = above.map(Element::from_i64).collect();
+                    content[*start..][..above.len()].copy_from_slice(&above);
+                }
             }
         }
         self.lookups.count(&mut content)?;
@@ -259,6 +279,15 @@ struct Value {
     form: Arc<dyn Form>,
     range: Interval,
     axes: Vec<usize>,
+    /// The clamp that was not shown, because a table of it would be too long: the form is what is before it. Only for outputs, where everybody
+    /// sees whether they lie strictly within.
+    open: Option<Interval>,
+}
+
+impl Value {
+    fn shown(form: Arc<dyn Form>, range: Interval, axes: &[usize]) -> Self {
+        Self { form, range, axes: axes.to_vec(), open: None }
+    }
 }
 
 /// A table on its way: its rows and what is looked up in it.
@@ -355,13 +384,19 @@ impl Builder<'_> {
         let all = quotients.values().copied().reduce(hull).expect("a value has elements");
         let unclamped = low <= all.low && all.high <= high;
         if unclamped && form.limbs.is_empty() {
-            return Ok(Value { form, range: all, axes });
+            return Ok(Value::shown(form, all, &axes));
+        }
+        let clamped = Interval { low: all.low.clamp(low, high), high: all.high.clamp(low, high) };
+        if quotients.values().any(|quotients| quotients.high - quotients.low >= ROWS_MAX) {
+            let most = clamped.low.abs().max(clamped.high.abs());
+            let widest = quotients.keys().copied().max().unwrap_or(0);
+            if (most + 1) << widest >= i64::from(Element::ORDER_U32) / 2 {
+                return Err(refuse(WRAPS));
+            }
+            return Ok(Value { form, range: clamped, axes, open: Some(Interval { low, high }) });
         }
         let output: Option<Arc<dyn Form>> = (!unclamped).then(|| self.output(index, count));
         for (shift, quotients) in quotients {
-            if quotients.high - quotients.low >= ROWS_MAX {
-                return Err(refuse("its quotients have too wide a range for a table"));
-            }
             let of_shift = |position: &usize| form.stages[form.entry[*position] as usize].shift == shift;
             let members: Vec<Option<u32>> =
                 (0..count).filter(of_shift).map(|position| Some(narrow(position))).collect();
@@ -385,8 +420,7 @@ impl Builder<'_> {
             };
             self.looked.push(looked);
         }
-        let clamped = Interval { low: all.low.clamp(low, high), high: all.high.clamp(low, high) };
-        Ok(Value { form: output.unwrap_or(form), range: clamped, axes })
+        Ok(Value::shown(output.unwrap_or(form), clamped, &axes))
     }
 
     /// Columns for the limbs of all elements, those of one width together, each looked up in its range.
@@ -418,6 +452,42 @@ impl Builder<'_> {
         let start = self.column(count);
         self.columns.push(Column::Output { index, start });
         Arc::new(Columns::one(start, count))
+    }
+
+    /// The largest of several lists, element by element: `max(x, y) = y + (x − y)⁺`, the positive part being looked up. Each list is elements
+    /// of a value, taken from these places of a record.
+    fn maximum(&mut self, lists: &[(&Value, Vec<u32>)]) -> Option<(Arc<dyn Form>, Interval)> {
+        let (records, each) = (self.records, lists[0].1.len());
+        let term = |(value, from): &(&Value, Vec<u32>), factor| Term {
+            operand: Arc::clone(&value.form),
+            range: value.range,
+            map: Map::Moves(from.iter().enumerate().map(|(to, from)| (narrow(to), *from)).collect()),
+            factor,
+        };
+        let sum = |terms| Sum { records, constants: vec![0; each], terms };
+        let (mut best, mut range) = (vec![term(&lists[0], 1)], lists[0].0.range);
+        for list in &lists[1..] {
+            let other = list.0.range;
+            let difference = Interval { low: range.low - other.high, high: range.high - other.low };
+            if difference.high - difference.low >= ROWS_MAX {
+                return None;
+            }
+            best.push(term(list, -1));
+            let difference_list = Arc::new(sum(best));
+            let most = i32::try_from(difference.high.max(0)).ok()?;
+            let table = self.clamp_table(difference, 0, most);
+            let start = self.column(records * each);
+            self.columns.push(Column::Above { start, list: Arc::clone(&difference_list) });
+            let above = Arc::new(Columns::one(start, records * each));
+            let tuple: Vec<Arc<dyn Form>> = vec![difference_list, Arc::<Columns>::clone(&above)];
+            self.looked.push(Looked { table, tuple });
+            let identity = (0..each).map(|at| (narrow(at), narrow(at))).collect();
+            let above_range = Interval { low: 0, high: most.into() };
+            let above = Term { operand: above, range: above_range, map: Map::Moves(identity), factor: 1 };
+            best = vec![term(list, 1), above];
+            range = Interval { low: range.low.max(other.low), high: range.high.max(other.high) };
+        }
+        Some((Arc::new(sum(best)), range))
     }
 
     /// Elements of the operands, moved as the operation moves them: it is run on their positions.
@@ -471,7 +541,21 @@ impl Builder<'_> {
         for other in operands.iter().map(|operand| operand.range).chain(pad) {
             range = hull(range, other);
         }
-        Value { form, range, axes: operation.output.shape.axes().to_vec() }
+        let open = operands[0].open;
+        Value { form, range, axes: operation.output.shape.axes().to_vec(), open }
+    }
+}
+
+impl Builder<'_> {
+    fn largest(
+        &mut self,
+        index: usize,
+        operation: &Operation,
+        lists: Vec<(&Value, Vec<u32>)>,
+    ) -> Result<Value, NotProvable> {
+        let wide = "its operands have too wide a range for a table";
+        let (form, range) = self.maximum(&lists).ok_or_else(|| refused(index, operation, wide))?;
+        Ok(Value::shown(form, range, operation.output.shape.axes()))
     }
 }
 
@@ -554,7 +638,7 @@ impl Interpreter for Builder<'_> {
                 form
             }
         };
-        Ok(Value { form, range, axes })
+        Ok(Value::shown(form, range, &axes))
     }
 
     fn operation(
@@ -568,6 +652,13 @@ impl Interpreter for Builder<'_> {
         let shape = operation.output.shape.axes();
         let each = operation.output.shape.count();
         let refuse = |why| Err(refused(index, operation, why));
+        let moves = matches!(
+            operation.primitive,
+            Primitive::Reshape | Primitive::Transpose { .. } | Primitive::Slice { .. }
+        );
+        if !moves && operands.iter().any(|operand| operand.open.is_some()) {
+            return refuse("the range of an operand's quotients is too wide for a table");
+        }
         let tensor = |id: &sealgrid_graph::integer::ParameterId| parameters[id.0 as usize].clone();
         let numbers =
             |tensor: &Tensor| -> Vec<i32> { (0..tensor.shape().count()).map(|at| tensor.at(at)).collect() };
@@ -588,7 +679,7 @@ impl Interpreter for Builder<'_> {
                 if !in_field(range) {
                     return refuse("its numbers leave the field");
                 }
-                Ok(Value { form: Arc::new(Known(numbers.repeat(records))), range, axes: shape.to_vec() })
+                Ok(Value::shown(Arc::new(Known(numbers.repeat(records))), range, shape))
             }
             Primitive::Linear { weight, bias, requantise } => {
                 let (weight, bias) = (tensor(weight), numbers(&tensor(bias)));
@@ -648,7 +739,7 @@ impl Interpreter for Builder<'_> {
                 let output = self.output(index, records * each);
                 let tuple = vec![Arc::clone(&operands[0].form), Arc::clone(&output)];
                 self.looked.push(Looked { table, tuple });
-                Ok(Value { form: output, range, axes: shape.to_vec() })
+                Ok(Value::shown(output, range, shape))
             }
             Primitive::Reshape
             | Primitive::Transpose { .. }
@@ -663,11 +754,33 @@ impl Interpreter for Builder<'_> {
             Primitive::MatrixProduct { .. } | Primitive::Multiply { .. } => {
                 refuse("a product of two values is not part of proofs yet")
             }
-            Primitive::PoolMaximum { .. }
-            | Primitive::ReduceMaximum { .. }
-            | Primitive::Maximum
-            | Primitive::Minimum
-            | Primitive::ArgMaximum { .. } => refuse("a maximum is not part of proofs yet"),
+            Primitive::PoolMaximum { window } => {
+                let taps = Taps::new(window, &operands[0].axes[2..], &shape[2..]);
+                let Some(taps) = taps.alternatives(shape[1]) else {
+                    return refuse("a window has nothing under it");
+                };
+                self.largest(index, operation, taps.into_iter().map(|tap| (operands[0], tap)).collect())
+            }
+            Primitive::ReduceMaximum { axes } => {
+                let mut places: Vec<Vec<u32>> = vec![Vec::new(); each];
+                for (result, operand) in reduced(&operands[0].axes, axes) {
+                    places[result as usize].push(operand);
+                }
+                let taps = (0..places[0].len()).map(|tap| places.iter().map(|places| places[tap]).collect());
+                self.largest(index, operation, taps.map(|tap| (operands[0], tap)).collect())
+            }
+            Primitive::Maximum => {
+                let of = |operand: &Value| {
+                    broadcast(&operand.axes, shape).into_iter().map(|(_, from)| from).collect()
+                };
+                self.largest(
+                    index,
+                    operation,
+                    operands.iter().map(|operand| (*operand, of(operand))).collect(),
+                )
+            }
+            Primitive::Minimum => refuse("a minimum is not part of proofs yet"),
+            Primitive::ArgMaximum { .. } => refuse("the position of a maximum is not part of proofs yet"),
             Primitive::Reciprocal { .. } | Primitive::ReciprocalSquareRoot { .. } => {
                 refuse("a reciprocal is not part of proofs yet")
             }

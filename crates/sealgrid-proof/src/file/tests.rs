@@ -1,0 +1,168 @@
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng as _;
+use sealgrid_graph::execute::Executor as _;
+use sealgrid_graph::integer::{Builder, Primitive, Requantise, ValueType};
+use sealgrid_graph::model::{Decision, InputCard, ModelCard, OutputCard};
+use sealgrid_graph::reference::Reference;
+use sealgrid_graph::tensor::{DType, Data, Shape, Tensor};
+
+use super::*;
+
+fn rng(seed: u8) -> ChaCha20Rng {
+    ChaCha20Rng::from_seed([seed; 32])
+}
+
+fn shape(axes: &[usize]) -> Shape {
+    Shape::new(axes).expect("small")
+}
+
+/// `clamp((3·x0 − 2·x1 + 10) / 4)`, and so on for three outputs.
+fn model(bias: i32) -> Model {
+    let input = ValueType { dtype: DType::I8, shape: shape(&[1, 2]) };
+    let mut graph = Builder::new(vec![input.clone()]);
+    let x = graph.input(0);
+    let tensor = |axes: &[usize], data| Tensor::new(shape(axes), data).expect("filled");
+    let weight = graph.parameter(tensor(&[3, 2], Data::I8(vec![3, -2, 100, 7, -1, 1])));
+    let bias = graph.parameter(tensor(&[3], Data::I32(vec![bias, 0, -5])));
+    let requantise =
+        Requantise { multipliers: vec![1], shifts: vec![2], low: 0, high: 127, output: DType::I8 };
+    let y = graph.push("y", Primitive::Linear { weight, bias, requantise }, &[x]).expect("valid");
+    let output = graph.value_type(y).clone();
+    let card = ModelCard {
+        version: 1,
+        name: "small".into(),
+        release: "1".into(),
+        summary: String::new(),
+        inputs: vec![InputCard {
+            name: "x".into(),
+            value_type: input,
+            columns: Vec::new(),
+            offsets: vec![0.0],
+            scales: vec![1.0],
+        }],
+        outputs: vec![OutputCard {
+            name: "y".into(),
+            value_type: output,
+            scales: vec![1.0],
+            labels: Vec::new(),
+            decision: Decision::Largest,
+        }],
+        accuracy: None,
+    };
+    Model::new(card, graph.finish(vec![y]).expect("valid"), &mut rng(1)).expect("a model")
+}
+
+fn proven(model: &Model, public: bool) -> Proof {
+    let data = Data::I8(vec![1, 2, 30, -40, 127, -128]);
+    let inputs = [Batch::new(3, shape(&[1, 2]), data).expect("filled")];
+    let prepared = Reference.prepare(model.graph().clone()).expect("always");
+    prove(model, prepared.as_ref(), &inputs, public, &mut rng(2)).expect("provable")
+}
+
+fn code(result: Result<f64, VerifyError>) -> Option<&'static str> {
+    result.err().map(|error| error.code())
+}
+
+#[test]
+fn a_proof_survives_its_file_and_convinces_with_its_model_alone() {
+    let model = model(10);
+    for public in [false, true] {
+        let bytes = proven(&model, public).to_bytes();
+        let proof = Proof::from_bytes(&bytes).expect("a proof");
+        assert_eq!(proof.claimed().inputs.is_some(), public);
+        let bits = proof.verify(&model, &mut rng(3)).expect("an honest proof");
+        assert!(bits > 100.0, "{bits}");
+        assert_eq!(code(proof.verify(&self::model(11), &mut rng(3))), Some("E-PRF-11"));
+        fuzz_parse(&bytes);
+    }
+}
+
+#[test]
+fn every_part_of_the_statement_is_bound() {
+    let model = model(10);
+    let proof = proven(&model, true);
+    let changed = |change: fn(&mut Proof)| {
+        let mut changed = proof.clone();
+        change(&mut changed);
+        code(changed.verify(&model, &mut rng(3)))
+    };
+    let batch =
+        |elements: [i8; 9]| Batch::new(3, shape(&[1, 3]), Data::I8(elements.to_vec())).expect("filled");
+    assert_eq!(changed(|_| {}), None);
+    assert_eq!(changed(|proof| proof.statement.nonce[0] ^= 1), Some("E-PRF-13"));
+    assert_eq!(changed(|proof| proof.statement.inputs = None), Some("E-PRF-13"));
+    assert_eq!(changed(|proof| proof.statement.records = 2), Some("E-PRF-10"));
+    assert_eq!(changed(|proof| proof.statement.outputs.clear()), Some("E-PRF-12"));
+    assert_eq!(changed(|proof| proof.statement.inputs = Some(Vec::new())), Some("E-PRF-12"));
+    let mut other = proof.clone();
+    other.statement.outputs = vec![batch([0; 9])];
+    assert_eq!(code(other.verify(&model, &mut rng(3))), Some("E-PRF-13"));
+    let data = Data::I8(vec![1, 2, 30, -40, 127, -127]);
+    let mut other = proof.clone();
+    other.statement.inputs = Some(vec![Batch::new(3, shape(&[1, 2]), data).expect("filled")]);
+    assert_eq!(code(other.verify(&model, &mut rng(3))), Some("E-PRF-13"));
+    let mut other = proof.clone();
+    other.argument.opening = proven(&model, true).argument.opening;
+    assert!(other.verify(&model, &mut rng(3)).is_ok(), "the same seed made the same proof");
+}
+
+#[test]
+fn no_changed_byte_is_taken() {
+    let model = model(10);
+    let bytes = proven(&model, false).to_bytes();
+    for step in 0..300 {
+        let mut changed = bytes.clone();
+        let place = step * bytes.len() / 300;
+        changed[place] ^= 1 << (step % 8);
+        let result = Proof::from_bytes(&changed).and_then(|proof| proof.verify(&model, &mut rng(3)));
+        assert!(result.is_err(), "byte {place}");
+    }
+    for length in [0, 3, 4, 100, bytes.len() - 1] {
+        let cut = Proof::from_bytes(&bytes[..length]).map(drop);
+        assert_eq!(cut.map_err(|error| error.code()), Err("E-PRF-10"), "{length} bytes");
+    }
+}
+
+#[test]
+fn two_proofs_of_one_run_share_nothing_that_is_sent() {
+    let model = model(10);
+    let inputs = [Batch::new(1, shape(&[1, 2]), Data::I8(vec![5, 6])).expect("filled")];
+    let prepared = Reference.prepare(model.graph().clone()).expect("always");
+    let of = |seed| prove(&model, prepared.as_ref(), &inputs, false, &mut rng(seed)).expect("provable");
+    let (one, other) = (of(2), of(3));
+    assert_ne!(one.argument.commitment, other.argument.commitment);
+    let pairs = one.argument.wires.iter().chain(&one.argument.last);
+    assert!(
+        pairs.zip(other.argument.wires.iter().chain(&other.argument.last)).all(|(one, other)| one != other)
+    );
+}
+
+#[test]
+fn what_cannot_be_proven_says_why() {
+    let errors: [(ProveError, &str); 2] = [
+        (ProveError::TooLarge(TooLarge { elements: 1 << 25 }), "E-RES-80"),
+        (
+            ProveError::Witness(WitnessError::NotInTable(crate::lookups::NotInTable { looked: 0, slot: 0 })),
+            "E-PRF-02",
+        ),
+    ];
+    for (error, code) in errors {
+        assert_eq!(error.code(), code);
+    }
+    let mut graph = Builder::new(vec![ValueType { dtype: DType::I8, shape: shape(&[1, 2]) }]);
+    let x = graph.input(0);
+    let y = graph.push("last", Primitive::ArgMaximum { axis: 1 }, &[x]).expect("valid");
+    let graph = std::sync::Arc::new(graph.finish(vec![y]).expect("valid"));
+    let told = Batch::new(1, shape(&[1, 1]), Data::I32(vec![0])).expect("filled");
+    let error = Run::new(&graph, Inputs::Private(1), vec![told]).map(drop).expect_err("not provable");
+    assert_eq!(ProveError::from(error.clone()).code(), "E-PRF-01");
+    assert!(error.to_string().contains("last"), "{error}");
+}
+
+#[test]
+fn the_corpus_is_replayed() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/proof");
+    for entry in std::fs::read_dir(folder).expect("a committed corpus") {
+        fuzz_parse(&std::fs::read(entry.expect("an entry").path()).expect("an input"));
+    }
+}
