@@ -344,9 +344,9 @@ mod tests {
         ];
         let lookups = Lookups::new(3 * COUNT + 16 + 100, vec![range, clamp], looked).expect("small");
         let mut content = vec![Element::ZERO; lookups.content()];
-        for i in 0..COUNT as i64 {
+        for place in 0..COUNT {
+            let i = i64::try_from(place).expect("small");
             let (x, z) = ((i * 37) % 60 - 15, (i * 11) % 10);
-            let place = usize::try_from(i).expect("small");
             content[place] = element(x);
             content[COUNT + place] = element(z);
             content[2 * COUNT + place] = element((x + 2 * z).clamp(0, 31));
@@ -386,7 +386,7 @@ mod tests {
             Argument { commitment: other.commitment.clone(), ..argument.clone() },
             Argument { opening: other.opening.clone(), ..argument.clone() },
             Argument { wires: other.wires.clone(), ..argument.clone() },
-            Argument { last: other.last, ..argument.clone() },
+            Argument { last: other.last, ..argument },
         ] {
             assert!(verified(&lookups, &changed).is_err(), "two proofs of one thing do not mix");
         }

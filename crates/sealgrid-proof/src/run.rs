@@ -551,10 +551,10 @@ impl Builder<'_> {
         &mut self,
         index: usize,
         operation: &Operation,
-        lists: Vec<(&Value, Vec<u32>)>,
+        lists: &[(&Value, Vec<u32>)],
     ) -> Result<Value, NotProvable> {
         let wide = "its operands have too wide a range for a table";
-        let (form, range) = self.maximum(&lists).ok_or_else(|| refused(index, operation, wide))?;
+        let (form, range) = self.maximum(lists).ok_or_else(|| refused(index, operation, wide))?;
         Ok(Value::shown(form, range, operation.output.shape.axes()))
     }
 }
@@ -759,7 +759,8 @@ impl Interpreter for Builder<'_> {
                 let Some(taps) = taps.alternatives(shape[1]) else {
                     return refuse("a window has nothing under it");
                 };
-                self.largest(index, operation, taps.into_iter().map(|tap| (operands[0], tap)).collect())
+                let lists: Vec<_> = taps.into_iter().map(|tap| (operands[0], tap)).collect();
+                self.largest(index, operation, &lists)
             }
             Primitive::ReduceMaximum { axes } => {
                 let mut places: Vec<Vec<u32>> = vec![Vec::new(); each];
@@ -767,17 +768,15 @@ impl Interpreter for Builder<'_> {
                     places[result as usize].push(operand);
                 }
                 let taps = (0..places[0].len()).map(|tap| places.iter().map(|places| places[tap]).collect());
-                self.largest(index, operation, taps.map(|tap| (operands[0], tap)).collect())
+                let lists: Vec<_> = taps.map(|tap| (operands[0], tap)).collect();
+                self.largest(index, operation, &lists)
             }
             Primitive::Maximum => {
                 let of = |operand: &Value| {
                     broadcast(&operand.axes, shape).into_iter().map(|(_, from)| from).collect()
                 };
-                self.largest(
-                    index,
-                    operation,
-                    operands.iter().map(|operand| (*operand, of(operand))).collect(),
-                )
+                let lists: Vec<_> = operands.iter().map(|operand| (*operand, of(operand))).collect();
+                self.largest(index, operation, &lists)
             }
             Primitive::Minimum => refuse("a minimum is not part of proofs yet"),
             Primitive::ArgMaximum { .. } => refuse("the position of a maximum is not part of proofs yet"),
@@ -822,7 +821,7 @@ impl Rows {
                 vec![all(from), clamped.collect()]
             }
             Self::Function { first, results } => {
-                let last = first + results.len() as i64 - 1;
+                let last = first - 1 + i64::from(narrow(results.len()));
                 let results = results.into_iter().map(Element::from_i32).collect();
                 vec![all(Interval { low: first, high: last }), results]
             }
