@@ -33,6 +33,8 @@ const LIMB_BITS: u8 = 11;
 const WRAPS: &str = "its sums times their multiplier may leave the field";
 /// Why a run is refused that no vector could hold.
 const TOO_LARGE: &str = "no records, or more than a proof can hold";
+/// Rows above which a clamp is split.
+const SPLIT_ROWS: i64 = 1 << 11;
 /// Most rows of one table.
 const ROWS_MAX: i64 = 1 << 17;
 
@@ -74,10 +76,12 @@ enum Column {
     },
     /// Limbs of the remainders of a sum.
     Limbs(Arc<Rounded>),
-    /// What a list has above zero.
-    Above {
+    /// A list, clamped.
+    Clamped {
         start: usize,
-        list: Arc<Sum>,
+        list: Arc<dyn Form>,
+        low: i64,
+        high: i64,
     },
 }
 
@@ -190,10 +194,11 @@ impl Run {
                 Column::Input { index, start } => fill(&mut content, *start, &inputs[*index]),
                 Column::Output { index, start } => fill(&mut content, *start, &kept.outputs[index]),
                 Column::Limbs(rounded) => fill_limbs(&mut content, rounded),
-                Column::Above { start, list } => {
-                    let above = list.values(&content).into_iter().map(|value| signed(value).max(0));
-                    let above: Vec<Element> = above.map(Element::from_i64).collect();
-                    content[*start..][..above.len()].copy_from_slice(&above);
+                Column::Clamped { start, list, low, high } => {
+                    let clamped =
+                        list.values(&content).into_iter().map(|value| signed(value).clamp(*low, *high));
+                    let clamped: Vec<Element> = clamped.map(Element::from_i64).collect();
+                    content[*start..][..clamped.len()].copy_from_slice(&clamped);
                 }
             }
         }
@@ -296,6 +301,8 @@ enum Rows {
     Range(Interval),
     /// `(t, clamp(t))`.
     Clamp { from: Interval, low: i32, high: i32 },
+    /// `(sign of q, v, clamp(low + q·2^width + v))`.
+    Select { low: i32, high: i32, width: u32 },
     /// `(x, f(x))` from `first` on.
     Function { first: i64, results: Vec<i32> },
 }
@@ -387,7 +394,19 @@ impl Builder<'_> {
             return Ok(Value::shown(form, all, &axes));
         }
         let clamped = Interval { low: all.low.clamp(low, high), high: all.high.clamp(low, high) };
-        if quotients.values().any(|quotients| quotients.high - quotients.low >= ROWS_MAX) {
+        let width =
+            u64::try_from(high - low + 1).ok().and_then(u64::checked_next_power_of_two).map(u64::ilog2);
+        let width = width.filter(|width| !unclamped && *width <= LIMB_BITS.into());
+        let is_long = |(shift, quotients): (&u8, &Interval)| {
+            let rows = quotients.high - quotients.low;
+            let rows = if width.is_some_and(|width| is_split(*quotients, width, *shift)) {
+                rows >> width.unwrap_or(0)
+            } else {
+                rows
+            };
+            rows >= ROWS_MAX
+        };
+        if quotients.iter().any(is_long) {
             let most = clamped.low.abs().max(clamped.high.abs());
             let widest = quotients.keys().copied().max().unwrap_or(0);
             if (most + 1) << widest >= i64::from(Element::ORDER_U32) / 2 {
@@ -407,6 +426,14 @@ impl Builder<'_> {
                     Arc::new(Moved { operand, from: members.clone(), constant: 0 })
                 }
             };
+            if let Some(output) = &output
+                && let Some(width) = width
+                && is_split(quotients, width, shift)
+            {
+                let parts = (part(Arc::<Rounded>::clone(&form)), part(Arc::clone(output)));
+                self.split_clamp(parts, quotients, requantise, width);
+                continue;
+            }
             let looked = match &output {
                 Some(output) => Looked {
                     table: self.clamp_table(quotients, requantise.low, requantise.high),
@@ -421,6 +448,49 @@ impl Builder<'_> {
             self.looked.push(looked);
         }
         Ok(Value::shown(output.unwrap_or(form), clamped, &axes))
+    }
+
+    /// A clamp whose table would be long: `t = low + q·2^width + v`. Where `q` is negative, zero or positive, the result is the least,
+    /// `low + v` as far as there is, or the greatest.
+    fn split_clamp(
+        &mut self,
+        (quotients, output): (Arc<dyn Form>, Arc<dyn Form>),
+        range: Interval,
+        requantise: &Requantise,
+        width: u32,
+    ) {
+        let (low, count) = (i64::from(requantise.low), quotients.count());
+        let shift = u8::try_from(width).expect("a limb's bits");
+        let identity = (0..count).map(|at| (narrow(at), narrow(at))).collect();
+        let half = if shift == 0 { 0 } else { 1i64 << (shift - 1) };
+        let offset = i32::try_from(-low - half).expect("the bounds of a narrow clamp");
+        let term = Term { operand: quotients, range, map: Map::Moves(identity), factor: 1 };
+        // The stage rounds; a constant takes that back.
+        let sum = Arc::new(Sum { records: 1, constants: vec![offset; count], terms: vec![term] });
+        let places = self.column(count);
+        let limbs = (0..count).map(|at| (narrow(places + at), 0)).collect();
+        let stages = vec![Stage { multiplier: 1, shift, limbs: 1 }];
+        let above = Arc::new(Rounded { sum, entry: vec![0; count], stages, limbs });
+        self.columns.push(Column::Limbs(Arc::clone(&above)));
+        let signs = self.column(count);
+        let above: Arc<dyn Form> = above;
+        self.columns.push(Column::Clamped { start: signs, list: Arc::clone(&above), low: -1, high: 1 });
+        let signs: Arc<dyn Form> = Arc::new(Columns::one(signs, count));
+        let range = Interval { low: (range.low - low) >> shift, high: (range.high - low) >> shift };
+        let table = self.clamp_table(range, -1, 1);
+        self.looked.push(Looked { table, tuple: vec![above, Arc::clone(&signs)] });
+        let table = self.select_table(requantise.low, requantise.high, width);
+        self.looked.push(Looked { table, tuple: vec![signs, Arc::new(Columns::one(places, count)), output] });
+    }
+
+    /// The table of what a split clamp comes to.
+    fn select_table(&mut self, low: i32, high: i32, width: u32) -> usize {
+        let same =
+            |rows: &Rows| matches!(rows, Rows::Select { low: l, high: h, .. } if (*l, *h) == (low, high));
+        self.tables.iter().position(same).unwrap_or_else(|| {
+            self.tables.push(Rows::Select { low, high, width });
+            self.tables.len() - 1
+        })
     }
 
     /// Columns for the limbs of all elements, those of one width together, each looked up in its range.
@@ -477,7 +547,8 @@ impl Builder<'_> {
             let most = i32::try_from(difference.high.max(0)).ok()?;
             let table = self.clamp_table(difference, 0, most);
             let start = self.column(records * each);
-            self.columns.push(Column::Above { start, list: Arc::clone(&difference_list) });
+            let list_form: Arc<dyn Form> = Arc::<Sum>::clone(&difference_list);
+            self.columns.push(Column::Clamped { start, list: list_form, low: 0, high: most.into() });
             let above = Arc::new(Columns::one(start, records * each));
             let tuple: Vec<Arc<dyn Form>> = vec![difference_list, Arc::<Columns>::clone(&above)];
             self.looked.push(Looked { table, tuple });
@@ -584,6 +655,13 @@ impl Form for Joined {
 
 fn refused(index: usize, operation: &Operation, why: &'static str) -> NotProvable {
     NotProvable { index, name: operation.name.clone(), word: operation.primitive.word(), why }
+}
+
+/// Whether a clamp of `width` bits is split: its table would be long, and what the parts admit beyond the quotients, less than
+/// `2^width`, does not wrap behind a shift either.
+fn is_split(quotients: Interval, width: u32, shift: u8) -> bool {
+    let reach = quotients.low.abs().max(quotients.high.abs()) + (1 << width) + 1;
+    quotients.high - quotients.low >= SPLIT_ROWS && reach << shift < i64::from(Element::ORDER_U32) / 2
 }
 
 fn hull(one: Interval, other: Interval) -> Interval {
@@ -819,6 +897,19 @@ impl Rows {
                 let clamped =
                     (from.low..=from.high).map(|t| Element::from_i64(t.clamp(low.into(), high.into())));
                 vec![all(from), clamped.collect()]
+            }
+            Self::Select { low, high, width } => {
+                let rows: Vec<(i64, i64)> =
+                    (-1..=1).flat_map(|sign| (0..1 << width).map(move |v| (sign, v))).collect();
+                let result = |(sign, v): (i64, i64)| match sign {
+                    -1 => low.into(),
+                    0 => (i64::from(low) + v).min(high.into()),
+                    _ => i64::from(high),
+                };
+                let column = |of: &dyn Fn((i64, i64)) -> i64| {
+                    rows.iter().map(|row| Element::from_i64(of(*row))).collect()
+                };
+                vec![column(&|(sign, _)| sign), column(&|(_, v)| v), column(&result)]
             }
             Self::Function { first, results } => {
                 let last = first - 1 + i64::from(narrow(results.len()));
