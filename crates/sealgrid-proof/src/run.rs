@@ -65,24 +65,14 @@ pub enum WitnessError {
 
 /// A part of the content, and where it comes from.
 enum Column {
-    Input {
-        index: usize,
-        start: usize,
-    },
+    /// Limbs of an input's elements above the least of their type, the lowest limbs first.
+    Input { index: usize, start: usize, bits: u32 },
     /// The output of an operation.
-    Output {
-        index: usize,
-        start: usize,
-    },
+    Output { index: usize, start: usize },
     /// Limbs of the remainders of a sum.
     Limbs(Arc<Rounded>),
     /// A list, clamped.
-    Clamped {
-        start: usize,
-        list: Arc<dyn Form>,
-        low: i64,
-        high: i64,
-    },
+    Clamped { start: usize, list: Arc<dyn Form>, low: i64, high: i64 },
 }
 
 /// What is said about one run over a number of records.
@@ -191,7 +181,17 @@ impl Run {
         };
         for column in &self.columns {
             match column {
-                Column::Input { index, start } => fill(&mut content, *start, &inputs[*index]),
+                Column::Input { index, start, bits } => {
+                    let data = inputs[*index].data().view();
+                    let low = i64::from(data.dtype().bounds().0);
+                    for (limb, below) in (0..*bits).step_by(LIMB_BITS.into()).enumerate() {
+                        for position in 0..data.len() {
+                            let above = i64::from(data.at(position)) - low;
+                            content[start + limb * data.len() + position] =
+                                Element::from_i64(above >> below & ((1 << LIMB_BITS) - 1));
+                        }
+                    }
+                }
                 Column::Output { index, start } => fill(&mut content, *start, &kept.outputs[index]),
                 Column::Limbs(rounded) => fill_limbs(&mut content, rounded),
                 Column::Clamped { start, list, low, high } => {
@@ -704,16 +704,20 @@ impl Interpreter for Builder<'_> {
             }
             Inputs::Private(records) => {
                 let count = records * value_type.shape.count();
-                if range.high - range.low >= ROWS_MAX {
-                    let why = "a private input of 32 bits has too wide a range for a table";
-                    return Err(of_value(index, "input", why));
+                if !in_field(range) {
+                    return Err(of_value(index, "input", "a private input of 32 bits leaves the field"));
                 }
-                let start = self.column(count);
-                self.columns.push(Column::Input { index, start });
-                let form = Arc::new(Columns::one(start, count));
-                let table = self.range_table(range);
-                self.looked.push(Looked { table, tuple: vec![Arc::<Columns>::clone(&form)] });
-                form
+                let bits = (range.high - range.low + 1).ilog2();
+                let mut terms = Vec::new();
+                for below in (0..bits).step_by(LIMB_BITS.into()) {
+                    let start = self.column(count);
+                    let width = (bits - below).min(LIMB_BITS.into());
+                    let table = self.range_table(Interval { low: 0, high: (1 << width) - 1 });
+                    self.looked.push(Looked { table, tuple: vec![Arc::new(Columns::one(start, count))] });
+                    terms.push((start, Element::from_u64(1 << below)));
+                }
+                self.columns.push(Column::Input { index, start: terms[0].0, bits });
+                Arc::new(Columns { count, constant: Element::from_i64(range.low), terms })
             }
         };
         Ok(Value::shown(form, range, &axes))
