@@ -12,7 +12,7 @@ use rand_core::CryptoRng;
 
 use crate::channel::{Pads, ProofError, Prover, Verifier};
 use crate::commit::{Commitment, Scheme, VARIABLES_MAX, VARIABLES_MIN, opening_bits};
-use crate::field::{Challenge, Element, evaluate, random, soundness_bits};
+use crate::field::{Challenge, Element, evaluate, random, soundness_bits, wipe};
 use crate::hidden::Hidden;
 use crate::last::{self, Block};
 use crate::transcript::Transcript;
@@ -177,7 +177,7 @@ pub fn prove(
     let layout = Layout::of(conversation)?;
     let scheme = Scheme::new(layout.variables, rng);
     let pads = Pads::random(rng, layout.pads);
-    let vector = layout.vector(content, &pads, rng);
+    let mut vector = layout.vector(content, &pads, rng);
     let (commitment, committed) = scheme.commit(&mut transcript, vector.clone());
 
     let mut channel = Prover::new(transcript.clone(), &pads);
@@ -190,6 +190,7 @@ pub fn prove(
     said.errors = 0;
     let (functional, _) = layout.merged(said);
     let (last, openings) = last::prove(&mut transcript, &vector, functional, layout.block);
+    wipe(&mut vector);
     let opening = scheme.open(&mut transcript, committed, &openings.map(|opening| opening.point));
     Ok(Argument { commitment, wires, last, opening })
 }

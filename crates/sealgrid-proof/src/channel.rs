@@ -5,7 +5,7 @@
 use p3_field::PrimeCharacteristicRing;
 use rand_core::CryptoRng;
 
-use crate::field::{Challenge, random};
+use crate::field::{Challenge, random, wipe};
 use crate::hidden::Hidden;
 use crate::products::{self, Product};
 use crate::transcript::Transcript;
@@ -47,9 +47,7 @@ impl Pads {
 
 impl Drop for Pads {
     fn drop(&mut self) {
-        self.0.fill(Challenge::ZERO);
-        // The field's type knows no wiping; this keeps the compiler from dropping the writes.
-        std::hint::black_box(&mut self.0);
+        wipe(&mut self.0);
     }
 }
 

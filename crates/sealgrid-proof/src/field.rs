@@ -29,6 +29,12 @@ pub(crate) fn random(rng: &mut impl CryptoRng) -> Challenge {
     })
 }
 
+/// Overwrites what nobody may find later. The field's types know no wiping; the black box keeps the compiler from dropping the writes.
+pub(crate) fn wipe<T: PrimeCharacteristicRing + Copy>(values: &mut [T]) {
+    values.fill(T::ZERO);
+    std::hint::black_box(values);
+}
+
 /// `eq(point, x)` for every vertex `x` of the cube, the first coordinate of the point the most significant bit.
 pub(crate) fn equality(point: &[Challenge]) -> Vec<Challenge> {
     let mut weights = vec![Challenge::ONE];

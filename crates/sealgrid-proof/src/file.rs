@@ -20,7 +20,7 @@ use sealgrid_seal::digest::labels;
 use crate::argument::{self, Argument, TooLarge};
 use crate::channel::ProofError;
 use crate::commit::Commitment;
-use crate::field::{Challenge, Element};
+use crate::field::{Challenge, Element, wipe};
 use crate::run::{Inputs, NotProvable, Run, WitnessError};
 use crate::transcript::Transcript;
 
@@ -158,9 +158,10 @@ pub fn prove(
         outputs,
     };
     let run = statement.run(model)?;
-    let content = run.witness(prepared, inputs)?;
-    let argument = argument::prove(&run, &content, statement.transcript(), rng)?;
-    Ok(Proof { statement, argument })
+    let mut content = run.witness(prepared, inputs)?;
+    let argument = argument::prove(&run, &content, statement.transcript(), rng);
+    wipe(&mut content);
+    Ok(Proof { statement, argument: argument? })
 }
 
 impl Proof {
