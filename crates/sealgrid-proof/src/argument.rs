@@ -10,15 +10,12 @@
 use p3_field::{BasedVectorSpace as _, PrimeCharacteristicRing as _};
 use rand_core::CryptoRng;
 
-use crate::channel::{Pads, ProofError, Prover, Verifier};
+use crate::channel::{PadClaim, Pads, ProofError, Prover, Verifier};
 use crate::commit::{Commitment, Scheme, VARIABLES_MAX, VARIABLES_MIN, opening_bits};
-use crate::field::{Challenge, Element, evaluate, random, soundness_bits, wipe};
+use crate::field::{Challenge, DEGREE, Element, basis, evaluate, random, soundness_bits, wipe};
 use crate::hidden::Hidden;
 use crate::last::{self, Block};
 use crate::transcript::Transcript;
-
-/// Elements of a pad.
-const DEGREE: usize = 5;
 
 /// A claim about the content: `Σ functional·content = value`.
 #[derive(Clone, Debug)]
@@ -135,10 +132,9 @@ impl Layout {
 
 /// What a conversation came to.
 struct Said {
-    pads: crate::channel::PadClaim,
+    pads: PadClaim,
     claims: Vec<ContentClaim>,
     weight: Challenge,
-    transcript: Transcript,
     errors: u64,
 }
 
@@ -146,18 +142,14 @@ fn listen(
     conversation: &impl Conversation,
     transcript: Transcript,
     wires: &[Challenge],
-) -> Result<Said, ProofError> {
+) -> Result<(Said, Transcript), ProofError> {
     let mut channel = Verifier::new(transcript, wires);
     let claims = conversation.verify(&mut channel)?;
     let errors = channel.errors();
     let (pads, mut transcript) = channel.finish()?;
     let weight = transcript.challenge();
     let errors = errors + claims.len() as u64;
-    Ok(Said { pads, claims, weight, transcript, errors })
-}
-
-fn basis(coordinate: usize) -> Challenge {
-    Challenge::from_basis_coefficients_fn(|at| if at == coordinate { Element::ONE } else { Element::ZERO })
+    Ok((Said { pads, claims, weight, errors }, transcript))
 }
 
 /// Commits to the content and shows what the conversation says of it. `transcript` has absorbed the statement.
@@ -185,9 +177,7 @@ pub fn prove(
     let (wires, used) = channel.finish();
     assert!(used == layout.pads, "as many pads as announced");
     // What it comes to is told to both sides by the same words.
-    let mut said = listen(conversation, transcript, &wires).expect("an honest conversation");
-    let mut transcript = said.transcript.clone();
-    said.errors = 0;
+    let (said, mut transcript) = listen(conversation, transcript, &wires).expect("an honest conversation");
     let (functional, _) = layout.merged(said);
     let (last, openings) = last::prove(&mut transcript, &vector, functional, layout.block);
     wipe(&mut vector);
@@ -208,9 +198,8 @@ pub fn verify(
     let layout = Layout::of(conversation).map_err(|_| ProofError::TooLong)?;
     let scheme = Scheme::new(layout.variables, rng);
     scheme.absorb(&mut transcript, &argument.commitment);
-    let said = listen(conversation, transcript, &argument.wires)?;
+    let (said, mut transcript) = listen(conversation, transcript, &argument.wires)?;
     let errors = said.errors + conversation.errors() + last::errors(layout.variables, layout.block);
-    let mut transcript = said.transcript.clone();
     let (functional, value) = layout.merged(said);
     let at = |point: &[Challenge]| evaluate(&functional, point);
     let openings = last::verify(&mut transcript, &argument.last, layout.variables, layout.block, value, at)?;

@@ -112,12 +112,6 @@ impl Scheme {
         Self { library, variables }
     }
 
-    /// Variables of the vectors.
-    #[must_use]
-    pub fn variables(&self) -> usize {
-        self.variables
-    }
-
     /// Commits to a vector; the transcript absorbs the commitment.
     ///
     /// # Panics

@@ -14,6 +14,14 @@ pub type Element = KoalaBear;
 /// What is drawn and sent: the extension of degree 5, about `2^154.9` elements.
 pub type Challenge = QuinticTrinomialExtensionField<KoalaBear>;
 
+/// Coordinates of an element of the extension.
+pub(crate) const DEGREE: usize = <Challenge as BasedVectorSpace<Element>>::DIMENSION;
+
+/// The element whose one coordinate that is not zero is this one.
+pub(crate) fn basis(coordinate: usize) -> Challenge {
+    Challenge::from_basis_coefficients_fn(|at| if at == coordinate { Element::ONE } else { Element::ZERO })
+}
+
 /// Bits of soundness that remain when the errors of all steps add up to `errors / |Challenge|`.
 #[must_use]
 pub fn soundness_bits(errors: u64) -> f64 {
@@ -89,7 +97,7 @@ pub(crate) fn bind<A: Algebra<Challenge> + Copy>(values: &mut Vec<A>, at: Challe
 }
 
 /// `Σ left·right` over a cube as a polynomial in the most significant variable: its value at 0 and its leading coefficient.
-pub(crate) fn product_round(left: &[Challenge], right: &[Challenge]) -> (Challenge, Challenge) {
+fn product_round(left: &[Challenge], right: &[Challenge]) -> (Challenge, Challenge) {
     let half = left.len() / 2;
     let (mut zero, mut leading) = (Challenge::ZERO, Challenge::ZERO);
     for low in 0..half {
@@ -97,6 +105,24 @@ pub(crate) fn product_round(left: &[Challenge], right: &[Challenge]) -> (Challen
         leading += (left[low + half] - left[low]) * (right[low + half] - right[low]);
     }
     (zero, leading)
+}
+
+/// All rounds of a sumcheck over `Σ left·right`: `say` is given each round's polynomial ([`product_round`]) and draws the next
+/// coordinate. Leaves one element of either side; yields the point.
+pub(crate) fn product_rounds(
+    left: &mut Vec<Challenge>,
+    right: &mut Vec<Challenge>,
+    mut say: impl FnMut(Challenge, Challenge) -> Challenge,
+) -> Vec<Challenge> {
+    let mut point = Vec::with_capacity(left.len().ilog2() as usize);
+    while left.len() > 1 {
+        let (zero, leading) = product_round(left, right);
+        let at = say(zero, leading);
+        bind(left, at);
+        bind(right, at);
+        point.push(at);
+    }
+    point
 }
 
 /// The multilinear extension of values at a point (most significant variable first).

@@ -4,7 +4,7 @@
 use p3_field::PrimeCharacteristicRing;
 
 use crate::channel::{ProofError, Prover, Verifier};
-use crate::field::{Challenge, bind, product_round};
+use crate::field::{Challenge, product_rounds};
 use crate::hidden::Hidden;
 
 /// What is left to show: the values of both sides' multilinear extensions at a point (most significant variable first).
@@ -34,16 +34,11 @@ pub fn prove(
     mut right: Vec<Challenge>,
 ) -> Vec<Challenge> {
     assert!(left.len().is_power_of_two() && left.len() == right.len(), "two sides over one cube");
-    let mut point = Vec::new();
-    while left.len() > 1 {
-        let (zero, leading) = product_round(&left, &right);
+    let point = product_rounds(&mut left, &mut right, |zero, leading| {
         channel.send(zero);
         channel.send(leading);
-        let at = channel.challenge();
-        bind(&mut left, at);
-        bind(&mut right, at);
-        point.push(at);
-    }
+        channel.challenge()
+    });
     channel.send(left[0]);
     channel.send(right[0]);
     channel.product(left[0], right[0]);

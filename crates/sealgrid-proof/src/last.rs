@@ -9,11 +9,8 @@
 use p3_field::{BasedVectorSpace as _, Field as _, PrimeCharacteristicRing};
 
 use crate::channel::ProofError;
-use crate::field::{Challenge, Element, bind, evaluate, product_round};
+use crate::field::{Challenge, DEGREE, Element, basis, evaluate, product_rounds};
 use crate::transcript::Transcript;
-
-/// Base elements of an element of the extension.
-const DEGREE: usize = 5;
 
 /// Where the random elements stand: `2^variables` of them from `number · 2^variables` on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,22 +123,21 @@ fn prove_to(
     let epsilon = listener.challenge();
 
     let mut vector: Vec<Challenge> = values.iter().map(|value| Challenge::from(*value)).collect();
-    let mut point = Vec::with_capacity(variables);
     let mut past = constant;
-    for (round, [linear, square]) in masks.iter().copied().enumerate() {
-        let (zero, leading) = product_round(&functional, &vector);
+    let mut round = 0;
+    let point = product_rounds(&mut functional, &mut vector, |zero, leading| {
         let left = variables - 1 - round;
+        let [linear, square] = masks[round];
         // Behind this variable: half of what is left of the cube lies at 1 of each.
         let later: Challenge = masks[round + 1..].iter().map(|[linear, square]| *linear + *square).sum();
         let here = (past + later.halve()) * power_of_two(left);
         listener.hear(zero + epsilon * here);
         listener.hear(leading + epsilon * square * power_of_two(left));
         let at = listener.challenge();
-        bind(&mut functional, at);
-        bind(&mut vector, at);
         past += at * linear + at.square() * square;
-        point.push(at);
-    }
+        round += 1;
+        at
+    });
     let value = vector[0];
     listener.hear(value);
 
@@ -151,16 +147,11 @@ fn prove_to(
     let delta = listener.challenge();
     let mut functional = block_functional(&point, &rest, block, delta);
     let mut vector: Vec<Challenge> = own.iter().map(|value| Challenge::from(*value)).collect();
-    let mut within = Vec::with_capacity(block.variables);
-    for _ in 0..block.variables {
-        let (zero, leading) = product_round(&functional, &vector);
+    let within = product_rounds(&mut functional, &mut vector, |zero, leading| {
         listener.hear(zero);
         listener.hear(leading);
-        let at = listener.challenge();
-        bind(&mut functional, at);
-        bind(&mut vector, at);
-        within.push(at);
-    }
+        listener.challenge()
+    });
     listener.hear(vector[0]);
     let second = block.prefix(variables).chain(within).collect();
     [Opening { point, value }, Opening { point: second, value: vector[0] }]
@@ -255,10 +246,6 @@ fn inner(weights: &[Challenge], elements: &[Element]) -> Challenge {
 /// Weights of the block's elements in a sum over all coefficients, each times its factor.
 fn coefficient_weights(factors: impl Iterator<Item = Challenge>) -> Vec<Challenge> {
     factors.flat_map(|factor| (0..DEGREE).map(move |coordinate| factor * basis(coordinate))).collect()
-}
-
-fn basis(coordinate: usize) -> Challenge {
-    Challenge::from_basis_coefficients_fn(|at| if at == coordinate { Element::ONE } else { Element::ZERO })
 }
 
 /// Of `Σ_x G(x)`: half of the cube lies at 1 of each variable.

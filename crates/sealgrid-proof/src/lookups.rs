@@ -167,12 +167,6 @@ impl Lookups {
         Ok(Self { content, tables, looked, blocks, variables })
     }
 
-    /// Vertices of the cube, as an exponent of two.
-    #[must_use]
-    pub fn variables(&self) -> usize {
-        self.variables
-    }
-
     /// Counts how often each row is looked up, and writes that into the content.
     ///
     /// # Errors

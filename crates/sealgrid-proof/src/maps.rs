@@ -10,6 +10,9 @@ use sealgrid_graph::tensor::Tensor;
 use crate::field::{Challenge, Element};
 use crate::lookups::Form;
 
+/// Bits of a limb, of which remainders and inputs are made.
+pub(crate) const LIMB_BITS: u8 = 11;
+
 /// What an operation sums, over one record: which elements of the operand go into which of the result, and how often.
 #[derive(Clone, Debug)]
 pub(crate) enum Map {
@@ -284,11 +287,21 @@ pub(crate) struct Rounded {
 pub(crate) struct Stage {
     pub(crate) multiplier: i32,
     pub(crate) shift: u8,
-    pub(crate) limbs: u8,
 }
 
 impl Stage {
-    fn half(self) -> i64 {
+    /// Limbs of a remainder.
+    pub(crate) fn limbs(self) -> u8 {
+        self.shift.div_ceil(LIMB_BITS)
+    }
+
+    /// What is left of a sum when its quotient is taken.
+    pub(crate) fn remainder(self, sum: i64) -> i64 {
+        (sum * i64::from(self.multiplier) + self.half()).rem_euclid(1 << self.shift)
+    }
+
+    /// What is added before the quotient is taken, so that it is the nearest.
+    pub(crate) fn half(self) -> i64 {
         if self.shift == 0 { 0 } else { 1 << (self.shift - 1) }
     }
 
@@ -308,17 +321,7 @@ impl Stage {
 
     /// `2^(−shift)`.
     fn scale(self) -> Element {
-        Element::ONE.halve_times(self.shift)
-    }
-}
-
-trait Halve {
-    fn halve_times(self, times: u8) -> Self;
-}
-
-impl Halve for Element {
-    fn halve_times(self, times: u8) -> Self {
-        (0..times).fold(self, |value, _| value.halve())
+        Element::ONE.div_2exp_u64(self.shift.into())
     }
 }
 
@@ -334,7 +337,7 @@ impl Form for Rounded {
         let rounded = sums.into_iter().zip(&self.entry).map(|(sum, entry)| {
             let stage = self.stages[*entry as usize];
             let mut value = sum * Element::from_i32(stage.multiplier) + Element::from_i64(stage.half());
-            for (place, bits) in limbs.by_ref().take(stage.limbs.into()) {
+            for (place, bits) in limbs.by_ref().take(stage.limbs().into()) {
                 value -= content[*place as usize] * Element::from_u64(1 << bits);
             }
             value * scales[*entry as usize]
@@ -353,7 +356,7 @@ impl Form for Rounded {
                 let stage = self.stages[*entry as usize];
                 let scaled = *weight * scales[*entry as usize];
                 known += scaled * Element::from_i64(stage.half());
-                for (place, bits) in limbs.by_ref().take(stage.limbs.into()) {
+                for (place, bits) in limbs.by_ref().take(stage.limbs().into()) {
                     functional[*place as usize] -= scaled * Element::from_u64(1 << bits);
                 }
                 scaled * Element::from_i32(stage.multiplier)

@@ -25,10 +25,8 @@ use crate::commit::VARIABLES_MAX;
 use crate::field::{Challenge, Element};
 use crate::hidden::Hidden;
 use crate::lookups::{Columns, Form, Looked, Lookups, NotInTable, Table};
-use crate::maps::{Known, Map, Moved, Rounded, Stage, Sum, Taps, Term, narrow, positions, signed};
+use crate::maps::{Known, LIMB_BITS, Map, Moved, Rounded, Stage, Sum, Taps, Term, narrow, positions, signed};
 
-/// Bits of a remainder's limb.
-const LIMB_BITS: u8 = 11;
 /// Why a sum is refused that the field cannot hold.
 const WRAPS: &str = "its sums times their multiplier may leave the field";
 /// Why a run is refused that no vector could hold.
@@ -205,12 +203,6 @@ impl Run {
         self.lookups.count(&mut content)?;
         Ok(content)
     }
-
-    /// Vertices of the lookups' cube, as an exponent of two.
-    #[must_use]
-    pub fn lookup_variables(&self) -> usize {
-        self.lookups.variables()
-    }
 }
 
 fn fill_limbs(content: &mut [Element], rounded: &Rounded) {
@@ -218,9 +210,8 @@ fn fill_limbs(content: &mut [Element], rounded: &Rounded) {
     let mut limbs = rounded.limbs.iter();
     for (sum, entry) in sums.into_iter().zip(&rounded.entry) {
         let stage = rounded.stages[*entry as usize];
-        let half = if stage.shift == 0 { 0 } else { 1i64 << (stage.shift - 1) };
-        let remainder = (signed(sum) * i64::from(stage.multiplier) + half).rem_euclid(1 << stage.shift);
-        for (place, below) in limbs.by_ref().take(stage.limbs.into()) {
+        let remainder = stage.remainder(signed(sum));
+        for (place, below) in limbs.by_ref().take(stage.limbs().into()) {
             let limb = remainder >> below & ((1 << LIMB_BITS) - 1);
             content[*place as usize] = Element::from_i64(limb);
         }
@@ -295,7 +286,8 @@ impl Value {
     }
 }
 
-/// A table on its way: its rows and what is looked up in it.
+/// A table on its way: its rows.
+#[derive(PartialEq)]
 enum Rows {
     /// `0 … 2^bits − 1`, and so on: all integers of an interval.
     Range(Interval),
@@ -336,21 +328,10 @@ impl Builder<'_> {
         start
     }
 
-    /// The table of all integers in an interval.
-    fn range_table(&mut self, interval: Interval) -> usize {
-        let known =
-            self.tables.iter().position(|rows| matches!(rows, Rows::Range(known) if *known == interval));
-        known.unwrap_or_else(|| {
-            self.tables.push(Rows::Range(interval));
-            self.tables.len() - 1
-        })
-    }
-
-    /// The table of a clamp over at least `from`.
-    fn clamp_table(&mut self, from: Interval, low: i32, high: i32) -> usize {
-        let same = |rows: &Rows| matches!(rows, Rows::Clamp { low: l, high: h, from: f } if (*l, *h, *f) == (low, high, from));
-        self.tables.iter().position(same).unwrap_or_else(|| {
-            self.tables.push(Rows::Clamp { from, low, high });
+    /// The number of a table, which stands once whoever looks something up in it.
+    fn table(&mut self, rows: Rows) -> usize {
+        self.tables.iter().position(|known| *known == rows).unwrap_or_else(|| {
+            self.tables.push(rows);
             self.tables.len() - 1
         })
     }
@@ -370,9 +351,7 @@ impl Builder<'_> {
             |position| if requantise.multipliers.len() == 1 { 0 } else { channel(position % each) };
         let entry: Vec<u32> = (0..count).map(|position| narrow(entry_of(position))).collect();
         let stages = requantise.multipliers.iter().zip(&requantise.shifts);
-        let stages: Vec<Stage> = stages
-            .map(|(&multiplier, &shift)| Stage { multiplier, shift, limbs: shift.div_ceil(LIMB_BITS) })
-            .collect();
+        let stages: Vec<Stage> = stages.map(|(&multiplier, &shift)| Stage { multiplier, shift }).collect();
         // Quotients by shift: those of one shift have one table, and then whatever it admits does not wrap either.
         let mut quotients: BTreeMap<u8, Interval> = BTreeMap::new();
         let bounds = sum.bounds().ok_or_else(|| refuse(WRAPS))?;
@@ -436,12 +415,16 @@ impl Builder<'_> {
             }
             let looked = match &output {
                 Some(output) => Looked {
-                    table: self.clamp_table(quotients, requantise.low, requantise.high),
+                    table: self.table(Rows::Clamp {
+                        from: quotients,
+                        low: requantise.low,
+                        high: requantise.high,
+                    }),
                     tuple: vec![part(Arc::<Rounded>::clone(&form)), part(Arc::clone(output))],
                 },
                 // A quotient is one only where it is an integer of its range: with another remainder it is anywhere in the field.
                 None => Looked {
-                    table: self.range_table(quotients),
+                    table: self.table(Rows::Range(quotients)),
                     tuple: vec![part(Arc::<Rounded>::clone(&form))],
                 },
             };
@@ -462,35 +445,24 @@ impl Builder<'_> {
         let (low, count) = (i64::from(requantise.low), quotients.count());
         let shift = u8::try_from(width).expect("a limb's bits");
         let identity = (0..count).map(|at| (narrow(at), narrow(at))).collect();
-        let half = if shift == 0 { 0 } else { 1i64 << (shift - 1) };
-        let offset = i32::try_from(-low - half).expect("the bounds of a narrow clamp");
+        let stage = Stage { multiplier: 1, shift };
+        let offset = i32::try_from(-low - stage.half()).expect("the bounds of a narrow clamp");
         let term = Term { operand: quotients, range, map: Map::Moves(identity), factor: 1 };
         // The stage rounds; a constant takes that back.
         let sum = Arc::new(Sum { records: 1, constants: vec![offset; count], terms: vec![term] });
         let places = self.column(count);
         let limbs = (0..count).map(|at| (narrow(places + at), 0)).collect();
-        let stages = vec![Stage { multiplier: 1, shift, limbs: 1 }];
-        let above = Arc::new(Rounded { sum, entry: vec![0; count], stages, limbs });
+        let above = Arc::new(Rounded { sum, entry: vec![0; count], stages: vec![stage], limbs });
         self.columns.push(Column::Limbs(Arc::clone(&above)));
         let signs = self.column(count);
         let above: Arc<dyn Form> = above;
         self.columns.push(Column::Clamped { start: signs, list: Arc::clone(&above), low: -1, high: 1 });
         let signs: Arc<dyn Form> = Arc::new(Columns::one(signs, count));
         let range = Interval { low: (range.low - low) >> shift, high: (range.high - low) >> shift };
-        let table = self.clamp_table(range, -1, 1);
+        let table = self.table(Rows::Clamp { from: range, low: -1, high: 1 });
         self.looked.push(Looked { table, tuple: vec![above, Arc::clone(&signs)] });
-        let table = self.select_table(requantise.low, requantise.high, width);
+        let table = self.table(Rows::Select { low: requantise.low, high: requantise.high, width });
         self.looked.push(Looked { table, tuple: vec![signs, Arc::new(Columns::one(places, count)), output] });
-    }
-
-    /// The table of what a split clamp comes to.
-    fn select_table(&mut self, low: i32, high: i32, width: u32) -> usize {
-        let same =
-            |rows: &Rows| matches!(rows, Rows::Select { low: l, high: h, .. } if (*l, *h) == (low, high));
-        self.tables.iter().position(same).unwrap_or_else(|| {
-            self.tables.push(Rows::Select { low, high, width });
-            self.tables.len() - 1
-        })
     }
 
     /// Columns for the limbs of all elements, those of one width together, each looked up in its range.
@@ -499,7 +471,7 @@ impl Builder<'_> {
         let mut limbs = Vec::new();
         for entry in entry {
             let stage = stages[*entry as usize];
-            for limb in 0..stage.limbs {
+            for limb in 0..stage.limbs() {
                 let below = limb * LIMB_BITS;
                 let width = (stage.shift - below).min(LIMB_BITS);
                 widths[usize::from(width)].push(limbs.len());
@@ -511,7 +483,7 @@ impl Builder<'_> {
             for (place, member) in members.iter().enumerate() {
                 limbs[*member].0 = narrow(start + place);
             }
-            let table = self.range_table(Interval { low: 0, high: (1 << width) - 1 });
+            let table = self.table(Rows::Range(Interval { low: 0, high: (1 << width) - 1 }));
             self.looked.push(Looked { table, tuple: vec![Arc::new(Columns::one(start, members.len()))] });
         }
         limbs
@@ -545,7 +517,7 @@ impl Builder<'_> {
             best.push(term(list, -1));
             let difference_list = Arc::new(sum(best));
             let most = i32::try_from(difference.high.max(0)).ok()?;
-            let table = self.clamp_table(difference, 0, most);
+            let table = self.table(Rows::Clamp { from: difference, low: 0, high: most });
             let start = self.column(records * each);
             let list_form: Arc<dyn Form> = Arc::<Sum>::clone(&difference_list);
             self.columns.push(Column::Clamped { start, list: list_form, low: 0, high: most.into() });
@@ -615,9 +587,8 @@ impl Builder<'_> {
         let open = operands[0].open;
         Value { form, range, axes: operation.output.shape.axes().to_vec(), open }
     }
-}
 
-impl Builder<'_> {
+    /// The value of [`Builder::maximum`].
     fn largest(
         &mut self,
         index: usize,
@@ -712,7 +683,7 @@ impl Interpreter for Builder<'_> {
                 for below in (0..bits).step_by(LIMB_BITS.into()) {
                     let start = self.column(count);
                     let width = (bits - below).min(LIMB_BITS.into());
-                    let table = self.range_table(Interval { low: 0, high: (1 << width) - 1 });
+                    let table = self.table(Rows::Range(Interval { low: 0, high: (1 << width) - 1 }));
                     self.looked.push(Looked { table, tuple: vec![Arc::new(Columns::one(start, count))] });
                     terms.push((start, Element::from_u64(1 << below)));
                 }
@@ -816,8 +787,7 @@ impl Interpreter for Builder<'_> {
                 if !in_field(range) {
                     return refuse("its numbers leave the field");
                 }
-                self.tables.push(Rows::Function { first: from.low, results });
-                let table = self.tables.len() - 1;
+                let table = self.table(Rows::Function { first: from.low, results });
                 let output = self.output(index, records * each);
                 let tuple = vec![Arc::clone(&operands[0].form), Arc::clone(&output)];
                 self.looked.push(Looked { table, tuple });
