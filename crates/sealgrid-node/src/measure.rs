@@ -1,26 +1,27 @@
 //! What a node costs, measured by the calls that clients make, each beside its lower bound: for `sealgrid bench` and the
 //! benches. Nothing here runs in a node.
 
-use std::io::{self, Read as _, Write as _};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+mod plain;
+mod signed;
+
+use std::io::{self, Write as _};
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sealgrid_graph::execute::{Batch, Prepared};
-use sealgrid_graph::tensor::{Data, Shape};
-use sealgrid_net::{
-    AddressBook, Admission, Admit, BindError, CallError, Endpoint, EndpointConfig, Method, Refusal, Request,
-    Service,
-};
+use sealgrid_graph::execute::Batch;
 use sealgrid_protocol::job::client::{ClientEffect, ClientEvent, ClientMachine};
 use sealgrid_protocol::machine::Machine as _;
 use sealgrid_seal::aead::TAG_LENGTH;
 use sealgrid_seal::digest::labels;
 use sealgrid_seal::envelope::{self, JobKeyPair};
-use sealgrid_seal::identity::{PublicIdentity, SigningIdentity};
+use sealgrid_seal::identity::SigningIdentity;
 use sealgrid_seal::secret::SecretBytes;
 
+use self::plain::bytes_of;
+pub use self::plain::{Plain, PlainCall, PlainServer};
+pub use self::signed::{SignedCall, SignedCallError};
 use crate::client::{ClientError, GridClient, Job};
 use crate::jobs::now;
 
@@ -71,24 +72,41 @@ pub fn repeat<E>(times: usize, mut call: impl FnMut() -> Result<(), E>) -> Resul
     Ok(Spread::of(timed.collect::<Result<_, E>>()?))
 }
 
-/// Two things that wait, in turns, so that neither meets a better hour of the machine than the other; after one of each
-/// that is not counted.
+/// Something whose time is taken by itself: it waits, so it is boxed.
+pub type Timed<'f, E> = Box<dyn Fn() -> Pin<Box<dyn Future<Output = Result<Duration, E>> + 'f>> + 'f>;
+
+/// Things that wait, in turns, so that none meets a better hour of the machine than the others; after one of each that is
+/// not counted.
 ///
 /// # Errors
-/// Of either.
-pub async fn in_turns<E>(
+/// Of any.
+pub async fn in_turns<const N: usize, E>(
     times: usize,
-    one: impl AsyncFn() -> Result<Duration, E>,
-    other: impl AsyncFn() -> Result<Duration, E>,
-) -> Result<[Spread; 2], E> {
-    one().await?;
-    other().await?;
-    let mut timed = [Vec::new(), Vec::new()];
-    for _ in 0..times {
-        timed[0].push(one().await?);
-        timed[1].push(other().await?);
+    things: [Timed<'_, E>; N],
+) -> Result<[Vec<Duration>; N], E> {
+    let mut timed: [Vec<Duration>; N] = std::array::from_fn(|_| Vec::with_capacity(times));
+    for turn in 0..=times {
+        for (thing, timed) in things.iter().zip(&mut timed) {
+            let took = thing().await?;
+            if turn > 0 {
+                timed.push(took);
+            }
+        }
     }
-    Ok(timed.map(Spread::of))
+    Ok(timed)
+}
+
+/// The median of how much more `these` took than `those` of the same turn, in seconds: what a slow moment of the machine
+/// adds to both of a turn is not in it.
+///
+/// # Panics
+/// Without any turn.
+#[must_use]
+pub fn median_more(these: &[Duration], those: &[Duration]) -> f64 {
+    let turns = these.iter().zip(those);
+    let mut more: Vec<f64> = turns.map(|(this, that)| this.as_secs_f64() - that.as_secs_f64()).collect();
+    more.sort_unstable_by(f64::total_cmp);
+    more[more.len() / 2]
 }
 
 /// One job after another, from the request to the checked result.
@@ -164,159 +182,6 @@ pub async fn assignment_bytes(
         }
     }
     Ok(bytes)
-}
-
-/// The same work without any of the grid: the input's bytes over a TCP connection, the model run on them, the output's
-/// bytes back. Nothing is hidden, signed, committed to or stored.
-pub struct Plain {
-    stream: TcpStream,
-    input: Vec<u8>,
-}
-
-impl Plain {
-    /// A thread that serves `model` to one caller on loopback, for inputs like `input`: elements of one byte.
-    ///
-    /// # Errors
-    /// Of the sockets.
-    pub fn start(model: Arc<dyn Prepared>, input: &Batch) -> io::Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-        let address: SocketAddr = listener.local_addr()?;
-        let (records, shape, input) = (input.records(), input.shape().clone(), bytes_of(input));
-        let length = input.len();
-        std::thread::Builder::new().name("plain".to_owned()).spawn(move || {
-            let (mut stream, _) = listener.accept()?;
-            stream.set_nodelay(true)?;
-            let mut bytes = vec![0; length];
-            loop {
-                stream.read_exact(&mut bytes)?;
-                let output = run_plain(model.as_ref(), records, &shape, &bytes);
-                stream.write_all(&u32::try_from(output.len()).unwrap_or(0).to_le_bytes())?;
-                stream.write_all(&output)?;
-            }
-            #[expect(unreachable_code, reason = "says what the question marks yield")]
-            Ok::<(), io::Error>(())
-        })?;
-        let stream = TcpStream::connect(address)?;
-        stream.set_nodelay(true)?;
-        Ok(Self { stream, input })
-    }
-
-    /// Asks once.
-    ///
-    /// # Errors
-    /// Of the socket.
-    pub fn ask(&mut self) -> io::Result<()> {
-        self.stream.write_all(&self.input)?;
-        let mut length = [0; 4];
-        self.stream.read_exact(&mut length)?;
-        let mut output = vec![0; usize::try_from(u32::from_le_bytes(length)).unwrap_or(0)];
-        self.stream.read_exact(&mut output)
-    }
-}
-
-/// The same work as one call to another process: encrypted on the way and nothing else, which is what `plain` means. Of a
-/// sealed job's time it is the part that the transport, the model and waking another process take.
-pub struct PlainCall {
-    caller: Endpoint,
-    server: PublicIdentity,
-    input: Vec<u8>,
-}
-
-/// The call's one method.
-const PLAIN: Method = Method {
-    id: 1,
-    name: "plain",
-    request_bytes_max: 64 << 20,
-    response_bytes_max: 64 << 20,
-    deadline: Duration::from_secs(60),
-};
-
-struct PlainService(Arc<dyn Prepared>);
-
-impl Service for PlainService {
-    fn methods(&self) -> &'static [Method] {
-        &[PLAIN]
-    }
-
-    async fn call(&self, request: Request) -> Result<Vec<u8>, Refusal> {
-        let shape = &self.0.graph().inputs()[0].shape;
-        Ok(run_plain(self.0.as_ref(), request.body.len() / shape.count(), shape, &request.body))
-    }
-}
-
-/// An endpoint that answers [`PlainCall`]s of anybody: for a process of its own, as a node is.
-pub struct PlainServer {
-    endpoint: Endpoint,
-    service: Arc<PlainService>,
-}
-
-impl PlainServer {
-    /// Listens on loopback for batches of `model`'s first input, elements of one byte.
-    ///
-    /// # Errors
-    /// [`BindError`].
-    pub async fn start(model: Arc<dyn Prepared>) -> Result<Self, BindError> {
-        let config = EndpointConfig { admission: Admission::new(Admit::Anyone), ..EndpointConfig::default() };
-        let endpoint = Box::pin(Endpoint::bind(&SigningIdentity::generate(&mut rand::rng()), config)).await?;
-        Ok(Self { endpoint, service: Arc::new(PlainService(model)) })
-    }
-
-    /// Who it is, and where.
-    #[must_use]
-    pub fn address(&self) -> (PublicIdentity, Vec<SocketAddr>) {
-        (self.endpoint.identity(), self.endpoint.addresses())
-    }
-
-    /// Answers for ever.
-    pub async fn serve(self) {
-        self.endpoint.serve(self.service).await;
-    }
-}
-
-impl PlainCall {
-    /// Calls with `input`, elements of one byte. Call within a tokio runtime.
-    ///
-    /// # Errors
-    /// [`BindError`].
-    pub async fn to(
-        (server, addresses): (PublicIdentity, Vec<SocketAddr>),
-        input: &Batch,
-    ) -> Result<Self, BindError> {
-        let peers = AddressBook::default();
-        peers.set(server, addresses);
-        let config = EndpointConfig { peers, ..EndpointConfig::default() };
-        let identity = SigningIdentity::generate(&mut rand::rng());
-        let caller = Box::pin(Endpoint::bind(&identity, config)).await?;
-        Ok(Self { caller, server, input: bytes_of(input) })
-    }
-
-    /// Asks once.
-    ///
-    /// # Errors
-    /// [`CallError`].
-    pub async fn ask(&self) -> Result<(), CallError> {
-        self.caller.call(&self.server, &PLAIN, self.input.clone()).await.map(drop)
-    }
-
-    /// Closes the connection.
-    pub async fn close(&self) {
-        self.caller.close().await;
-    }
-}
-
-fn run_plain(model: &dyn Prepared, records: usize, shape: &Shape, bytes: &[u8]) -> Vec<u8> {
-    let elements = bytes.iter().map(|byte| i8::from_le_bytes([*byte])).collect();
-    let Ok(batch) = Batch::new(records, shape.clone(), Data::I8(elements)) else { return Vec::new() };
-    let outputs = model.run(&[batch], &mut ()).unwrap_or_default();
-    outputs.iter().flat_map(bytes_of).collect()
-}
-
-fn bytes_of(batch: &Batch) -> Vec<u8> {
-    match batch.data() {
-        Data::I8(elements) => elements.iter().flat_map(|element| element.to_le_bytes()).collect(),
-        Data::I16(elements) => elements.iter().flat_map(|element| element.to_le_bytes()).collect(),
-        Data::I32(elements) => elements.iter().flat_map(|element| element.to_le_bytes()).collect(),
-    }
 }
 
 /// What sealing alone takes, of both sides and on one thread: the input sealed to a node and opened there, the output

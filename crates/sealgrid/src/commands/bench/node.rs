@@ -11,7 +11,7 @@ use sealgrid_graph::model::Model;
 use sealgrid_node::client::{ClientOptions, GridClient, Job};
 use sealgrid_node::directory::Loaded;
 use sealgrid_node::log_store::LogStore;
-use sealgrid_node::measure::{self, Plain, PlainCall, Spread};
+use sealgrid_node::measure::{self, Plain, PlainCall, SignedCall, Spread};
 use sealgrid_protocol::names::{Protection, Verification};
 use sealgrid_protocol::policy::Policy;
 use sealgrid_seal::identity::{PublicIdentity, SigningIdentity};
@@ -129,7 +129,7 @@ async fn beside_plain(
     lines: &mut Vec<Line>,
 ) -> Result<(), Failure> {
     let records = inputs[0].records();
-    let times = if records == 1 { 1000 } else { 200 };
+    let times = if records == 1 { 1000 } else { 400 };
     let broken =
         |error: &dyn std::fmt::Display| Failure::new("E-NET-17", "a measuring call failed").why(error);
     let prepared: Arc<dyn Prepared> = engines::executor()
@@ -143,17 +143,27 @@ async fn beside_plain(
     let clear = measure::repeat(times, || clear.ask()).map_err(|error| broken(&error))?;
     let server = PlainProcess::start()?;
     let call = PlainCall::to(server.address.clone(), &inputs[0]).await.map_err(|error| broken(&error))?;
-    let [plain, sealed] = measure::in_turns(
+    let identity = SigningIdentity::generate(&mut crate::entropy());
+    let signed = SignedCall::over(&call, client, identity, job(model, inputs));
+    let signed = signed.await.map_err(|error| broken(&error))?;
+    let [plain, signed, sealed] = measure::in_turns(
         times,
-        async || {
-            let started = Instant::now();
-            call.ask().await.map_err(|error| broken(&error))?;
-            Ok(started.elapsed())
-        },
-        async || {
-            let ran = client.run(job(model, inputs), &mut |_| {}).await;
-            Ok(ran.map_err(|error| asking::failed(&error))?.result_after)
-        },
+        [
+            Box::new(|| {
+                Box::pin(async {
+                    let started = Instant::now();
+                    call.ask().await.map_err(|error| broken(&error))?;
+                    Ok(started.elapsed())
+                })
+            }),
+            Box::new(|| Box::pin(async { signed.ask().await.map_err(|error| broken(&error)) })),
+            Box::new(|| {
+                Box::pin(async {
+                    let ran = client.run(job(model, inputs), &mut |_| {}).await;
+                    Ok(ran.map_err(|error| asking::failed(&error))?.result_after)
+                })
+            }),
+        ],
     )
     .await?;
     call.close().await;
@@ -162,10 +172,17 @@ async fn beside_plain(
         lines.push(Line { what: format!("{what}, {records} records"), least: took.least, beside });
     };
     line("in the clear over TCP", clear, "");
-    line("plain call", plain, "; encrypted on the way alone");
+    let [over_signed, over_plain] =
+        [&signed, &plain].map(|other| format!("{:+.2} ms", 1e3 * measure::median_more(&sealed, other)));
+    line("plain call", Spread::of(plain), "; encrypted on the way alone");
     line("sealing alone", sealing, "; both sides, on one thread");
-    let overhead = sealed.median.saturating_sub(plain.median);
-    line("sealed job, one at a time", sealed, &format!("; {} above plain", duration(overhead)));
+    line(
+        "signed, not sealed",
+        Spread::of(signed),
+        "; a job's checks, trace, receipt and sync without the grid",
+    );
+    let beside = format!("; {over_signed} above signed and not sealed, {over_plain} above plain");
+    line("sealed job, one at a time", Spread::of(sealed), &beside);
     Ok(())
 }
 
@@ -216,11 +233,12 @@ pub fn plain_server() -> Result<Report, Failure> {
     let prepared = engines::executor()
         .prepare(Arc::clone(model.graph()))
         .map_err(|error| Failure::new(error.code(), error.to_string()))?;
+    let scratch = tempfile::tempdir().map_err(|error| unwritable("the temporary folder".as_ref(), &error))?;
     // As nodes have it: all processors.
     asking::started(Builder::new_multi_thread().enable_all())?.block_on(async {
-        let server = measure::PlainServer::start(prepared.into())
+        let server = measure::PlainServer::start(prepared.into(), scratch.path())
             .await
-            .map_err(|error| Failure::new(error.code(), error.to_string()))?;
+            .map_err(|error| unwritable(scratch.path(), &error))?;
         let (identity, addresses) = server.address();
         let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
         let mut stdout = std::io::stdout().lock();
