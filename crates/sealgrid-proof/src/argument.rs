@@ -10,7 +10,7 @@
 use p3_field::{BasedVectorSpace as _, PrimeCharacteristicRing as _};
 use rand_core::CryptoRng;
 
-use crate::channel::{PadClaim, Pads, ProofError, Prover, Verifier};
+use crate::channel::{PadClaim, Pads, ProofError, Prover, Sent, Verifier};
 use crate::commit::{Commitment, Scheme, VARIABLES_MAX, VARIABLES_MIN, opening_bits};
 use crate::field::{Challenge, DEGREE, Element, basis, evaluate, random, soundness_bits, wipe};
 use crate::hidden::Hidden;
@@ -45,6 +45,11 @@ pub trait Conversation {
 
     /// Numerator of the soundness error of [`Conversation::verify`], the channel's own excluded.
     fn errors(&self) -> u64;
+
+    /// What its spot checks miss, which is no fraction of the challenges: a probability.
+    fn missed(&self) -> f64 {
+        0.0
+    }
 }
 
 /// What the prover sends.
@@ -54,6 +59,8 @@ pub struct Argument {
     pub commitment: Commitment,
     /// The conversation's messages.
     pub wires: Vec<Challenge>,
+    /// What it says that is no element.
+    pub attached: Vec<u8>,
     /// The last step's messages.
     pub last: Vec<Challenge>,
     /// The opening.
@@ -142,8 +149,9 @@ fn listen(
     conversation: &impl Conversation,
     transcript: Transcript,
     wires: &[Challenge],
+    attached: &[u8],
 ) -> Result<(Said, Transcript), ProofError> {
-    let mut channel = Verifier::new(transcript, wires);
+    let mut channel = Verifier::new(transcript, wires, attached);
     let claims = conversation.verify(&mut channel)?;
     let errors = channel.errors();
     let (pads, mut transcript) = channel.finish()?;
@@ -174,15 +182,16 @@ pub fn prove(
 
     let mut channel = Prover::new(transcript.clone(), &pads);
     conversation.prove(&mut channel, content);
-    let (wires, used) = channel.finish();
+    let Sent { wires, attached, used } = channel.finish();
     assert!(used == layout.pads, "as many pads as announced");
     // What it comes to is told to both sides by the same words.
-    let (said, mut transcript) = listen(conversation, transcript, &wires).expect("an honest conversation");
+    let (said, mut transcript) =
+        listen(conversation, transcript, &wires, &attached).expect("an honest conversation");
     let (functional, _) = layout.merged(said);
     let (last, openings) = last::prove(&mut transcript, &vector, functional, layout.block);
     wipe(&mut vector);
     let opening = scheme.open(&mut transcript, committed, &openings.map(|opening| opening.point));
-    Ok(Argument { commitment, wires, last, opening })
+    Ok(Argument { commitment, wires, attached, last, opening })
 }
 
 /// Checks an argument; yields its bits of soundness, all steps added up.
@@ -198,12 +207,12 @@ pub fn verify(
     let layout = Layout::of(conversation).map_err(|_| ProofError::TooLong)?;
     let scheme = Scheme::new(layout.variables, rng);
     scheme.absorb(&mut transcript, &argument.commitment);
-    let (said, mut transcript) = listen(conversation, transcript, &argument.wires)?;
+    let (said, mut transcript) = listen(conversation, transcript, &argument.wires, &argument.attached)?;
     let errors = said.errors + conversation.errors() + last::errors(layout.variables, layout.block);
     let (functional, value) = layout.merged(said);
     let at = |point: &[Challenge]| evaluate(&functional, point);
     let openings = last::verify(&mut transcript, &argument.last, layout.variables, layout.block, value, at)?;
     scheme.verify(&mut transcript, &argument.commitment, &openings, &argument.opening)?;
     let interactive = (-soundness_bits(errors)).exp2();
-    Ok(-(interactive + (-opening_bits(layout.variables)).exp2()).log2())
+    Ok(-(interactive + conversation.missed() + (-opening_bits(layout.variables)).exp2()).log2())
 }

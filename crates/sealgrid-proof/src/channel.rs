@@ -4,6 +4,7 @@
 
 use p3_field::PrimeCharacteristicRing;
 use rand_core::CryptoRng;
+use sealgrid_seal::digest::labels;
 
 use crate::field::{Challenge, random, wipe};
 use crate::hidden::Hidden;
@@ -64,14 +65,26 @@ pub struct Prover<'p> {
     pads: &'p Pads,
     used: usize,
     wires: Vec<Challenge>,
+    attached: Vec<u8>,
     products: Vec<[Challenge; 3]>,
+}
+
+/// Everything that a prover has sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sent {
+    /// Elements.
+    pub wires: Vec<Challenge>,
+    /// What is no element, at most one thing a conversation.
+    pub attached: Vec<u8>,
+    /// How many pads were used.
+    pub used: usize,
 }
 
 impl<'p> Prover<'p> {
     /// Begins with a transcript that has absorbed the statement and the commitment to `pads`.
     #[must_use]
     pub fn new(transcript: Transcript, pads: &'p Pads) -> Self {
-        Self { transcript, pads, used: 0, wires: Vec::new(), products: Vec::new() }
+        Self { transcript, pads, used: 0, wires: Vec::new(), attached: Vec::new(), products: Vec::new() }
     }
 
     /// Draws the verifier's next challenge.
@@ -108,12 +121,27 @@ impl<'p> Prover<'p> {
         pad
     }
 
-    /// Shows the products and ends: everything that was sent, and how many pads were used.
+    /// Draws a number of `bits` bits.
+    pub(crate) fn position(&mut self, bits: usize) -> usize {
+        self.transcript.position(bits)
+    }
+
+    /// Sends what is no element.
+    ///
+    /// # Panics
+    /// The second time.
+    pub(crate) fn attach(&mut self, bytes: Vec<u8>) {
+        assert!(self.attached.is_empty(), "one thing");
+        self.transcript.absorb_bytes(labels::PROOF_ATTACHED, &bytes);
+        self.attached = bytes;
+    }
+
+    /// Shows the products and ends.
     #[must_use]
-    pub fn finish(mut self) -> (Vec<Challenge>, usize) {
+    pub fn finish(mut self) -> Sent {
         let products = std::mem::take(&mut self.products);
         products::prove(&mut self, &products);
-        (self.wires, self.used)
+        Sent { wires: self.wires, attached: self.attached, used: self.used }
     }
 }
 
@@ -122,6 +150,7 @@ impl<'p> Prover<'p> {
 pub struct Verifier<'w> {
     transcript: Transcript,
     wires: std::slice::Iter<'w, Challenge>,
+    attached: &'w [u8],
     pads: u32,
     zeros: Vec<Hidden>,
     products: Vec<Product>,
@@ -139,8 +168,20 @@ pub struct PadClaim {
 impl<'w> Verifier<'w> {
     /// Begins with a transcript that has absorbed the same as the prover's.
     #[must_use]
-    pub fn new(transcript: Transcript, wires: &'w [Challenge]) -> Self {
-        Self { transcript, wires: wires.iter(), pads: 0, zeros: Vec::new(), products: Vec::new() }
+    pub fn new(transcript: Transcript, wires: &'w [Challenge], attached: &'w [u8]) -> Self {
+        Self { transcript, wires: wires.iter(), attached, pads: 0, zeros: Vec::new(), products: Vec::new() }
+    }
+
+    /// Draws a number of `bits` bits.
+    pub(crate) fn position(&mut self, bits: usize) -> usize {
+        self.transcript.position(bits)
+    }
+
+    /// What the prover has attached.
+    pub(crate) fn attached(&mut self) -> &'w [u8] {
+        let attached = std::mem::take(&mut self.attached);
+        self.transcript.absorb_bytes(labels::PROOF_ATTACHED, attached);
+        attached
     }
 
     /// Draws the next challenge.
@@ -204,7 +245,7 @@ impl<'w> Verifier<'w> {
     pub fn finish(mut self) -> Result<(PadClaim, Transcript), ProofError> {
         let products = std::mem::take(&mut self.products);
         products::verify(&mut self, &products)?;
-        if self.wires.next().is_some() {
+        if self.wires.next().is_some() || !self.attached.is_empty() {
             return Err(ProofError::TooLong);
         }
         let weight = self.challenge();

@@ -24,7 +24,7 @@ use crate::last::Opening;
 use crate::transcript::{Challenger, Transcript};
 
 /// Elements by which each leaf of a tree is salted: 124 bits.
-const SALT: usize = 4;
+pub(crate) const SALT: usize = 4;
 
 type Trees = MerkleTreeHidingMmcs<
     Element,

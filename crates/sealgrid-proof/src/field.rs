@@ -130,6 +130,28 @@ pub(crate) fn evaluate(values: &[Challenge], point: &[Challenge]) -> Challenge {
     equality(point).into_iter().zip(values).map(|(weight, value)| weight * *value).sum()
 }
 
+/// Rank over the base field, by elimination.
+#[cfg(test)]
+pub(crate) fn rank(mut vectors: Vec<Vec<Element>>) -> usize {
+    let mut rank = 0;
+    for place in 0..vectors[0].len() {
+        let Some(pivot) = (rank..vectors.len()).find(|index| vectors[*index][place] != Element::ZERO) else {
+            continue;
+        };
+        vectors.swap(rank, pivot);
+        let inverse = vectors[rank][place].inverse();
+        let pivot = vectors[rank].clone();
+        for vector in vectors.iter_mut().skip(rank + 1) {
+            let factor = vector[place] * inverse;
+            if factor != Element::ZERO {
+                vector.iter_mut().zip(&pivot).for_each(|(x, p)| *x -= factor * *p);
+            }
+        }
+        rank += 1;
+    }
+    rank
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! "SGP1", then canonical CBOR:
-//! [[1, model commitment, nonce, records, [input…] or null, [output…]], commitment, wires, last, opening]
+//! [[1, model commitment, nonce, records, [input…] or null, [output…]], commitment, wires, attached, last, opening]
 //! ```
 //!
 //! Wires and the last step's messages are elements of the extension field, five coordinates of four bytes (little endian, below the
@@ -194,6 +194,7 @@ impl Proof {
             statement: self.statement.clone(),
             commitment: self.argument.commitment.to_bytes(),
             wires: elements_to_bytes(&self.argument.wires),
+            attached: self.argument.attached.clone().into(),
             last: elements_to_bytes(&self.argument.last),
             opening: self.argument.opening.clone().into(),
         };
@@ -213,6 +214,7 @@ impl Proof {
         let argument = Argument {
             commitment: Commitment::from_bytes(file.commitment),
             wires: elements_from_bytes(&file.wires).ok_or(VerifyError::Malformed)?,
+            attached: file.attached.into(),
             last: elements_from_bytes(&file.last).ok_or(VerifyError::Malformed)?,
             opening: file.opening.into(),
         };
@@ -229,8 +231,10 @@ struct File {
     #[n(2)]
     wires: ByteVec,
     #[n(3)]
-    last: ByteVec,
+    attached: ByteVec,
     #[n(4)]
+    last: ByteVec,
+    #[n(5)]
     opening: ByteVec,
 }
 

@@ -83,7 +83,7 @@ mod tests {
     use rand_core::SeedableRng as _;
 
     use super::*;
-    use crate::channel::Pads;
+    use crate::channel::{Pads, Sent};
     use crate::field::{evaluate, random};
     use crate::transcript::Transcript;
 
@@ -104,13 +104,13 @@ mod tests {
             let mut channel = Prover::new(Transcript::of_test(), &pads);
             channel.send(left.iter().zip(&right).map(|(a, b)| *a * *b).sum());
             prove(&mut channel, left.clone(), right.clone());
-            let (wires, used) = channel.finish();
+            let Sent { wires, used, .. } = channel.finish();
             assert_eq!(used, pads.expose().len(), "as many pads as announced");
             Self { left, right, pads, wires }
         }
 
         fn convinces(&self, wires: &[Challenge]) -> bool {
-            let mut channel = Verifier::new(Transcript::of_test(), wires);
+            let mut channel = Verifier::new(Transcript::of_test(), wires, &[]);
             let Ok(claim) = channel.receive() else { return false };
             let variables = self.left.len().ilog2() as usize;
             let Ok(sides) = verify(&mut channel, variables, &claim) else { return false };

@@ -11,6 +11,7 @@
 //! - [`last`]: that a linear functional of a committed vector has a value, down to two of the vector's values.
 //! - [`lookups`]: that tuples of linear forms stand in public tables.
 //! - [`fractions`]: that a sum of fractions is zero, which is what all lookups of a proof together come to (LogUp).
+//! - [`weights`]: the commitment to private parameters that many proofs are about.
 //!
 //! # Non-goals
 //! No fields, hash functions or polynomial commitments of our own: those are Plonky3's.
@@ -24,6 +25,7 @@ pub mod inner;
 pub mod last;
 pub mod lookups;
 pub mod run;
+pub mod weights;
 
 mod field;
 mod hidden;

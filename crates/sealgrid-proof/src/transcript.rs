@@ -2,6 +2,7 @@
 
 use p3_blake3::Blake3;
 use p3_challenger::{CanObserve, FieldChallenger, HashChallenger, SerializingChallenger32};
+use p3_field::{BasedVectorSpace as _, PrimeField32 as _, PrimeField64 as _};
 use p3_symmetric::Hash;
 use sealgrid_seal::digest::{Digest, Label};
 
@@ -34,6 +35,16 @@ impl Transcript {
     /// Draws a challenge from the whole extension field.
     pub fn challenge(&mut self) -> Challenge {
         self.0.sample_algebra_element()
+    }
+
+    /// Draws a number of `bits` bits: from a challenge, whose order leaves it a bias below `2^(bits − 154)`.
+    pub fn position(&mut self, bits: usize) -> usize {
+        let coordinates = self.challenge();
+        let coordinates: &[Element] = coordinates.as_basis_coefficients_slice();
+        let number = coordinates.iter().fold(0u128, |number, coordinate| {
+            number.wrapping_mul(Element::ORDER_U64.into()).wrapping_add(coordinate.as_canonical_u32().into())
+        });
+        usize::try_from(number % (1 << bits)).expect("fewer bits than a usize")
     }
 
     /// For the library's parts, which absorb and draw by themselves.

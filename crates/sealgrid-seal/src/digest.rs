@@ -197,6 +197,8 @@ pub mod labels {
         PROOF = "sealgrid/proof/transcript/v1";
         /// What a proof of a run is about.
         PROOF_STATEMENT = "sealgrid/proof/statement/v1";
+        /// What a proof of a run says that is no element of a field.
+        PROOF_ATTACHED = "sealgrid/proof/attached/v1";
         /// Keyed commitment to a job's input tensors.
         JOB_INPUT = "sealgrid/job/input/v1";
         /// Keyed commitment to a job's output tensors.

@@ -2,7 +2,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng as _;
 
 use super::*;
-use crate::channel::{PadClaim, Pads};
+use crate::channel::{PadClaim, Pads, Sent};
 use crate::field::{evaluate, random};
 use crate::transcript::Transcript;
 
@@ -31,11 +31,12 @@ fn pads_of(rng: &mut ChaCha20Rng, variables: usize) -> Pads {
 fn proven(pads: &Pads, (p, q): (Vec<Challenge>, Vec<Challenge>)) -> (Vec<Challenge>, usize) {
     let mut channel = Prover::new(Transcript::of_test(), pads);
     prove(&mut channel, p, q);
-    channel.finish()
+    let Sent { wires, used, .. } = channel.finish();
+    (wires, used)
 }
 
 fn verified(wires: &[Challenge], variables: usize) -> Result<(LeafClaim, PadClaim), ProofError> {
-    let mut channel = Verifier::new(Transcript::of_test(), wires);
+    let mut channel = Verifier::new(Transcript::of_test(), wires, &[]);
     let leaves = verify(&mut channel, variables)?;
     Ok((leaves, channel.finish()?.0))
 }

@@ -3,7 +3,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng as _;
 
 use super::*;
-use crate::field::{evaluate, random};
+use crate::field::{evaluate, random, rank};
 
 fn elements(rng: &mut ChaCha20Rng, count: usize) -> Vec<Element> {
     (0..count).map(|_| random(rng).as_basis_coefficients_slice()[0]).collect()
@@ -113,25 +113,4 @@ fn the_block_masks_everything_that_is_shown() {
         assert_eq!(rows, DEGREE * (shown(variables, block.variables) - 1));
         assert_eq!(rank(columns), rows, "{variables} variables, block {number}");
     }
-}
-
-/// Rank over the base field, by elimination.
-fn rank(mut vectors: Vec<Vec<Element>>) -> usize {
-    let mut rank = 0;
-    for place in 0..vectors[0].len() {
-        let Some(pivot) = (rank..vectors.len()).find(|index| vectors[*index][place] != Element::ZERO) else {
-            continue;
-        };
-        vectors.swap(rank, pivot);
-        let inverse = vectors[rank][place].inverse();
-        let pivot = vectors[rank].clone();
-        for vector in vectors.iter_mut().skip(rank + 1) {
-            let factor = vector[place] * inverse;
-            if factor != Element::ZERO {
-                vector.iter_mut().zip(&pivot).for_each(|(x, p)| *x -= factor * *p);
-            }
-        }
-        rank += 1;
-    }
-    rank
 }

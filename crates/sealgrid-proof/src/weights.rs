@@ -1,0 +1,422 @@
+//! The commitment to a model's private parameters: made once, used in many proofs (docs/design/0005).
+//!
+//! The parameters, as elements, fill the rows of a matrix; behind each row stand pads, uniform elements. Every row is encoded as a Reed-Solomon word
+//! (its elements are the coefficients of a polynomial, the word its values at the roots of unity), and a Merkle tree with salted leaves
+//! stands over the columns of all words: its root is the commitment.
+//!
+//! A proof commits to parameters and pads anew, in its own vector, and opens [`QUERIES`] columns here at positions that are drawn afterwards. What stands in
+//! the vector encodes to what was opened, which is linear in the vector. Any columns, as many as there are pads in a row, are uniform whatever
+//! the parameters are: the pads' coefficients are neighbours, so they are an invertible Vandermonde system away from the opened values. So a commitment with
+//! pads for `R` openings bears `R` proofs, and not one more.
+
+use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use p3_commit::Mmcs as _;
+use p3_dft::{Radix2DFTSmallBatch, TwoAdicSubgroupDft as _};
+use p3_field::{BasedVectorSpace as _, PrimeCharacteristicRing as _};
+use p3_matrix::dense::RowMajorMatrix;
+use p3_matrix::{Dimensions, Matrix as _};
+use p3_merkle_tree::{MerkleCap, MerkleTreeHidingMmcs};
+use p3_symmetric::{CompressionFunctionFromHasher, SerializingHasher};
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng as _;
+use sealgrid_seal::secret::Secret;
+
+use crate::argument::{ContentClaim, TooLarge};
+use crate::channel::{ProofError, Prover, Verifier};
+use crate::commit::SALT;
+use crate::field::{Challenge, DEGREE, Element, random, wipe};
+use crate::hidden::Hidden;
+
+/// Columns that a proof opens: each misses another word with probability at most `(1 + rate) / 2` and the rate is at most `1/4`, so
+/// all of them with less than `2^-104`.
+pub const QUERIES: usize = 154;
+/// Most openings that a commitment may be made for.
+pub const OPENINGS_MAX: u32 = 1 << 12;
+/// Words are at most as long as the field has roots of unity.
+const LENGTH_BITS_MAX: usize = 24;
+
+/// Salted: whoever has seen all openings could otherwise try parameters against the leaves that were not opened.
+type Trees = MerkleTreeHidingMmcs<
+    Element,
+    u8,
+    SerializingHasher<p3_blake3::Blake3>,
+    CompressionFunctionFromHasher<p3_blake3::Blake3, 2, 32>,
+    ChaCha20Rng,
+    2,
+    32,
+    SALT,
+>;
+type Opened = (Vec<Vec<Vec<Element>>>, <Trees as p3_commit::Mmcs<Element>>::MultiProof);
+
+fn trees(rng: ChaCha20Rng) -> Trees {
+    Trees::new(
+        SerializingHasher::new(p3_blake3::Blake3 {}),
+        CompressionFunctionFromHasher::new(p3_blake3::Blake3 {}),
+        0,
+        rng,
+    )
+}
+
+/// How many parameters are committed to, and for how many openings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// Elements.
+    count: usize,
+    /// Elements of a row, a power of two.
+    row: usize,
+    /// Pads behind a row.
+    pads: usize,
+    /// Logarithm of a word's length.
+    length_bits: usize,
+}
+
+impl Shape {
+    /// Of `count` parameters that bear `openings` proofs.
+    ///
+    /// # Errors
+    /// [`TooLarge`], also without any parameter or opening.
+    pub fn new(count: usize, openings: u32) -> Result<Self, TooLarge> {
+        let elements = TooLarge { elements: count };
+        if count == 0 || count > 1 << LENGTH_BITS_MAX || openings == 0 || openings > OPENINGS_MAX {
+            return Err(elements);
+        }
+        // Few rows, because each brings pads; short ones, because the tree has a leaf for each of their codeword's elements.
+        let row_bits = count.next_power_of_two().ilog2().saturating_sub(3).clamp(11, 16);
+        let pads = openings as usize * QUERIES;
+        let length_bits = (4 * ((1 << row_bits) + pads)).next_power_of_two().ilog2() as usize;
+        Ok(Self { count, row: 1 << row_bits, pads, length_bits })
+    }
+
+    /// Rows.
+    fn rows(self) -> usize {
+        self.count.div_ceil(self.row)
+    }
+
+    /// Elements of all rows, of which those behind the parameters are zero: what stands in a proof's vector.
+    #[must_use]
+    pub fn elements(self) -> usize {
+        self.rows() * self.row
+    }
+
+    /// Pads of all rows.
+    #[must_use]
+    pub fn all_pads(self) -> usize {
+        self.rows() * self.pads
+    }
+
+    fn dimensions(self) -> Dimensions {
+        Dimensions { width: self.rows(), height: 1 << self.length_bits }
+    }
+}
+
+/// What everybody knows of a commitment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Registered {
+    /// Of what.
+    pub shape: Shape,
+    /// The root of the tree over the columns.
+    pub root: [u8; 32],
+}
+
+/// The parameters behind a commitment: what the prover keeps.
+pub struct Parameters {
+    registered: Registered,
+    elements: Vec<Element>,
+    pads: Vec<Element>,
+    tree: <Trees as p3_commit::Mmcs<Element>>::ProverData<RowMajorMatrix<Element>>,
+}
+
+impl std::fmt::Debug for Parameters {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Parameters({:?}, ..)", self.registered)
+    }
+}
+
+impl Drop for Parameters {
+    fn drop(&mut self) {
+        wipe(&mut self.elements);
+        wipe(&mut self.pads);
+    }
+}
+
+impl Parameters {
+    /// Commits. The same parameters and `seed` yield the same commitment; pads and salts are drawn from the seed, which is as secret as the
+    /// parameters and belongs to them alone.
+    ///
+    /// # Errors
+    /// [`TooLarge`].
+    pub fn commit(parameters: &[Element], openings: u32, seed: &Secret<32>) -> Result<Self, TooLarge> {
+        let shape = Shape::new(parameters.len(), openings)?;
+        let mut rng = ChaCha20Rng::from_seed(*seed.expose());
+        let mut elements = parameters.to_vec();
+        elements.resize(shape.elements(), Element::ZERO);
+        let mut pads = Vec::with_capacity(shape.all_pads().next_multiple_of(DEGREE));
+        while pads.len() < shape.all_pads() {
+            pads.extend_from_slice(random(&mut rng).as_basis_coefficients_slice());
+        }
+        pads.truncate(shape.all_pads());
+        let rows = shape.rows();
+        let mut columns = vec![Element::ZERO; rows << shape.length_bits];
+        for (row, (elements, pads)) in
+            elements.chunks_exact(shape.row).zip(pads.chunks_exact(shape.pads)).enumerate()
+        {
+            for (place, element) in elements.iter().chain(pads).enumerate() {
+                columns[place * rows + row] = *element;
+            }
+        }
+        let words = Radix2DFTSmallBatch::default().dft_batch(RowMajorMatrix::new(columns, rows));
+        let (cap, tree) = trees(rng).commit(vec![words.to_row_major_matrix()]);
+        let registered = Registered { shape, root: cap.roots()[0] };
+        Ok(Self { registered, elements, pads, tree })
+    }
+
+    /// What everybody may know.
+    #[must_use]
+    pub fn registered(&self) -> &Registered {
+        &self.registered
+    }
+
+    /// The parameters, zeros behind them.
+    pub(crate) fn elements(&self) -> &[Element] {
+        &self.elements
+    }
+
+    /// The pads, row by row.
+    pub(crate) fn pads(&self) -> &[Element] {
+        &self.pads
+    }
+
+    /// Opens the columns that are drawn now.
+    pub(crate) fn prove(&self, channel: &mut Prover<'_>) {
+        // The challenges are the verifier's, to weigh rows and columns with.
+        let _rows = channel.challenge();
+        let positions = positions(self.registered.shape, |bits| channel.position(bits));
+        // No salt is drawn by opening.
+        let trees = trees(ChaCha20Rng::from_seed([0; 32]));
+        let opened: Opened = trees.open_multi_batch(&positions, &self.tree);
+        channel.attach(postcard::to_allocvec(&opened).expect("plain data in memory"));
+        let _columns = channel.challenge();
+    }
+}
+
+/// The columns to open, ascending, none twice.
+fn positions(shape: Shape, mut position: impl FnMut(usize) -> usize) -> Vec<usize> {
+    let drawn: BTreeSet<usize> = (0..QUERIES).map(|_| position(shape.length_bits)).collect();
+    drawn.into_iter().collect()
+}
+
+/// Where parameters and pads stand in a content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Places {
+    pub(crate) elements: usize,
+    pub(crate) pads: usize,
+}
+
+impl Registered {
+    /// Checks that what stands at `places` of a content of `content` elements is what was committed to: what is left to show of the content.
+    ///
+    /// # Errors
+    /// [`ProofError`].
+    pub(crate) fn verify(
+        &self,
+        channel: &mut Verifier<'_>,
+        content: usize,
+        places: Places,
+    ) -> Result<ContentClaim, ProofError> {
+        let shape = self.shape;
+        let rows: Vec<Challenge> = channel.challenge().powers().take(shape.rows()).collect();
+        let positions = positions(shape, |bits| channel.position(bits));
+        let columns = self.opened(&positions, channel.attached())?;
+        let mut weights = vec![Challenge::ZERO; 1 << shape.length_bits];
+        let mut value = Challenge::ZERO;
+        let powers = channel.challenge().powers();
+        for ((position, column), power) in positions.iter().zip(&columns).zip(powers) {
+            let sum: Challenge = rows.iter().zip(column).map(|(row, element)| *row * *element).sum();
+            value += power * sum;
+            weights[*position] = power;
+        }
+        // Σ_i weight_i · ω^(i·j) is what the j-th coefficient of every row has to do with the opened columns.
+        let coefficients = Radix2DFTSmallBatch::<Element>::default().dft_algebra(weights);
+        let (elements, pads) = coefficients[..shape.row + shape.pads].split_at(shape.row);
+        let mut functional = vec![Challenge::ZERO; content];
+        for (start, coefficients) in [(places.elements, elements), (places.pads, pads)] {
+            for (functional, row) in functional[start..].chunks_exact_mut(coefficients.len()).zip(&rows) {
+                let places = functional.iter_mut().zip(coefficients);
+                places.for_each(|(place, coefficient)| *place = *row * *coefficient);
+            }
+        }
+        Ok(ContentClaim { functional, value: Hidden::known(value) })
+    }
+
+    /// The columns at `positions` that `bytes` show.
+    fn opened(&self, positions: &[usize], bytes: &[u8]) -> Result<Vec<Vec<Element>>, ProofError> {
+        let (opened, rest): (Opened, &[u8]) =
+            postcard::take_from_bytes(bytes).map_err(|_| ProofError::Truncated)?;
+        if !rest.is_empty() {
+            return Err(ProofError::TooLong);
+        }
+        let (values, proof) = opened;
+        let one_matrix = values.iter().all(|matrices| matrices.len() == 1);
+        if values.len() != positions.len() || !one_matrix {
+            return Err(ProofError::Wrong);
+        }
+        let cap = MerkleCap::new(vec![self.root]);
+        let dimensions = [self.shape.dimensions()];
+        // As with the other opening: nothing is known to make the library panic, and it promises nothing.
+        let verify = AssertUnwindSafe(|| {
+            trees(ChaCha20Rng::from_seed([0; 32])).verify_multi_batch(
+                &cap,
+                &dimensions,
+                positions,
+                &values,
+                &proof,
+            )
+        });
+        match catch_unwind(verify) {
+            Ok(Ok(())) => Ok(values.into_iter().flatten().collect()),
+            Ok(Err(_)) | Err(_) => Err(ProofError::Wrong),
+        }
+    }
+
+    /// Numerator of the soundness error besides [`Registered::missed`]: a word's length for each row that is folded in (within the unique
+    /// radius; eprint 2020/654, theorem 6.1), a degree for each column.
+    pub(crate) fn errors(&self) -> u64 {
+        ((self.shape.rows() << self.shape.length_bits) + QUERIES) as u64
+    }
+
+    /// The probability that other parameters agree at all opened columns.
+    pub(crate) fn missed(&self) -> f64 {
+        let rate = (self.shape.row + self.shape.pads) as f64 / (1u64 << self.shape.length_bits) as f64;
+        let each = f64::midpoint(1.0, rate);
+        each.powi(i32::try_from(QUERIES).expect("few"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::argument::{self, Conversation};
+    use crate::transcript::Transcript;
+
+    /// A content that is parameters and pads, about which nothing else is said.
+    struct Alone<'p> {
+        registered: Registered,
+        parameters: Option<&'p Parameters>,
+    }
+
+    impl Alone<'_> {
+        fn places(&self) -> Places {
+            Places { elements: 0, pads: self.registered.shape.elements() }
+        }
+    }
+
+    impl Conversation for Alone<'_> {
+        fn content(&self) -> usize {
+            self.registered.shape.elements() + self.registered.shape.all_pads()
+        }
+
+        fn pads(&self) -> usize {
+            0
+        }
+
+        fn prove(&self, channel: &mut Prover<'_>, _: &[Element]) {
+            self.parameters.expect("the prover's").prove(channel);
+        }
+
+        fn verify(&self, channel: &mut Verifier<'_>) -> Result<Vec<ContentClaim>, ProofError> {
+            Ok(vec![self.registered.verify(channel, self.content(), self.places())?])
+        }
+
+        fn errors(&self) -> u64 {
+            self.registered.errors()
+        }
+
+        fn missed(&self) -> f64 {
+            self.registered.missed()
+        }
+    }
+
+    fn parameters(count: u32, seed: u8) -> Parameters {
+        let elements: Vec<Element> = (0..count).map(|i| Element::from_u32(i * i % 251)).collect();
+        Parameters::commit(&elements, 3, &Secret::new([seed; 32])).expect("small")
+    }
+
+    fn content(parameters: &Parameters) -> Vec<Element> {
+        [parameters.elements(), parameters.pads()].concat()
+    }
+
+    fn convinces(
+        parameters: &Parameters,
+        content: &[Element],
+        registered: &Registered,
+    ) -> Result<f64, ProofError> {
+        let mut rng = ChaCha20Rng::from_seed([9; 32]);
+        let prover = Alone { registered: parameters.registered().clone(), parameters: Some(parameters) };
+        let argument = argument::prove(&prover, content, Transcript::of_test(), &mut rng).expect("small");
+        let verifier = Alone { registered: registered.clone(), parameters: None };
+        let bits = argument::verify(&verifier, &argument, Transcript::of_test(), &mut rng)?;
+        // What is attached is bound like everything else.
+        for place in (0..argument.attached.len()).step_by(argument.attached.len() / 23) {
+            let mut changed = argument.clone();
+            changed.attached[place] ^= 1;
+            assert!(
+                argument::verify(&verifier, &changed, Transcript::of_test(), &mut rng).is_err(),
+                "byte {place}"
+            );
+        }
+        let mut longer = argument.clone();
+        longer.attached.push(0);
+        assert!(argument::verify(&verifier, &longer, Transcript::of_test(), &mut rng).is_err());
+        Ok(bits)
+    }
+
+    #[test]
+    fn what_was_committed_to_is_shown_and_nothing_else() {
+        for count in [548, 5000] {
+            let parameters = parameters(count, 1);
+            let registered = parameters.registered();
+            let own = content(&parameters);
+            let bits = convinces(&parameters, &own, registered).expect("an honest proof");
+            assert!((100.0..104.0).contains(&bits), "{bits}");
+            // A parameter, the last one, a pad, the last pad.
+            for place in [0, count as usize - 1, registered.shape.elements(), own.len() - 1] {
+                let mut other = own.clone();
+                other[place] += Element::ONE;
+                assert!(convinces(&parameters, &other, registered).is_err(), "element {place} of {count}");
+            }
+            let other = self::parameters(count, 2);
+            assert_ne!(other.registered().root, registered.root, "hidden by the seed");
+            assert!(convinces(&other, &content(&other), registered).is_err(), "of another commitment");
+        }
+    }
+
+    #[test]
+    fn as_many_columns_as_there_are_pads_are_uniform_whatever_the_parameters_are() {
+        // The opened columns as linear forms of a row's pads: with as many positions as pads the matrix is invertible, so every column is as
+        // likely as any other.
+        let shape = Shape { count: 8, row: 8, pads: 16, length_bits: 7 };
+        let root = <Element as p3_field::TwoAdicField>::two_adic_generator(shape.length_bits);
+        for step in [1, 3, 5] {
+            let points = (0..shape.pads).map(|i| root.exp_u64((i * step) as u64));
+            let matrix: Vec<Vec<Element>> = points
+                .map(|x| (0..shape.pads).map(|j| x.exp_u64((shape.row + j) as u64)).collect())
+                .collect();
+            assert_eq!(crate::field::rank(matrix), shape.pads);
+        }
+    }
+
+    #[test]
+    fn the_same_seed_commits_alike_and_sizes_are_bounded() {
+        assert_eq!(parameters(600, 4).registered(), parameters(600, 4).registered());
+        assert!(Shape::new(0, 1).is_err() && Shape::new(1, 0).is_err());
+        assert!(Shape::new(1, OPENINGS_MAX + 1).is_err() && Shape::new((1 << 24) + 1, 1).is_err());
+        for (count, openings) in [(1, 1), (548, 32), (61_706, 32), (1 << 24, OPENINGS_MAX)] {
+            let shape = Shape::new(count, openings).expect("in bounds");
+            assert!(shape.elements() >= count && shape.length_bits <= LENGTH_BITS_MAX);
+            let registered = Registered { shape, root: [0; 32] };
+            assert!(registered.missed().log2() < -104.0, "{shape:?}");
+        }
+    }
+}
