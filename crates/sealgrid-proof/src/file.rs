@@ -21,7 +21,7 @@ use crate::argument::{self, Argument, TooLarge};
 use crate::channel::ProofError;
 use crate::commit::Commitment;
 use crate::field::{Challenge, Element, wipe};
-use crate::run::{Inputs, NotProvable, Run, WitnessError};
+use crate::run::{Inputs, NotProvable, Run, Weights, WitnessError};
 use crate::transcript::Transcript;
 
 /// The first bytes of a file.
@@ -124,7 +124,7 @@ impl Statement {
             Some(inputs) => Inputs::Public(inputs),
             None => Inputs::Private(usize::try_from(self.records).expect("u32 fits usize")),
         };
-        Run::new(model.graph(), inputs, self.outputs.clone())
+        Run::new(model.graph(), Weights::Public, inputs, self.outputs.clone())
     }
 
     fn transcript(&self) -> Transcript {

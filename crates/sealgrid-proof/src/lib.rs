@@ -11,6 +11,7 @@
 //! - [`last`]: that a linear functional of a committed vector has a value, down to two of the vector's values.
 //! - [`lookups`]: that tuples of linear forms stand in public tables.
 //! - [`fractions`]: that a sum of fractions is zero, which is what all lookups of a proof together come to (LogUp).
+//! - [`registration`]: that committed parameters lie in their bounds, shown once.
 //! - [`weights`]: the commitment to private parameters that many proofs are about.
 //!
 //! # Non-goals
@@ -24,11 +25,13 @@ pub mod fractions;
 pub mod inner;
 pub mod last;
 pub mod lookups;
+pub mod registration;
 pub mod run;
 pub mod weights;
 
 mod field;
 mod hidden;
+mod layers;
 mod maps;
 mod products;
 mod transcript;

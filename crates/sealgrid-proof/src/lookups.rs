@@ -201,28 +201,9 @@ impl Lookups {
     fn widest(&self) -> u64 {
         self.tables.iter().map(|table| table.columns.len() as u64).max().unwrap_or(0)
     }
-}
 
-/// `tag + γ·v_0 + γ²·v_1 + …` for every tuple.
-fn folded(tag: Element, columns: &[Vec<Element>], gamma: Challenge) -> Vec<Challenge> {
-    let mut sums = vec![Challenge::from(tag); columns[0].len()];
-    for (column, power) in columns.iter().zip(gamma.powers().skip(1)) {
-        sums.iter_mut().zip(column).for_each(|(sum, value)| *sum += power * *value);
-    }
-    sums
-}
-
-impl Conversation for Lookups {
-    fn content(&self) -> usize {
-        self.content
-    }
-
-    fn pads(&self) -> usize {
-        // Each product brings a value beyond; together they bring both sides and their product at 0.
-        fractions::pads(self.variables) + fractions::products(self.variables) + 3
-    }
-
-    fn prove(&self, channel: &mut Prover<'_>, content: &[Element]) {
+    /// The prover's words; what was drawn.
+    pub(crate) fn show(&self, channel: &mut Prover<'_>, content: &[Element]) -> Drawn {
         let (alpha, gamma) = (channel.challenge(), channel.challenge());
         let mut numerators = vec![Challenge::ZERO; 1 << self.variables];
         let mut denominators = vec![Challenge::ONE; 1 << self.variables];
@@ -245,16 +226,24 @@ impl Conversation for Lookups {
             let places = denominators[block.start..].iter_mut();
             places.zip(folded(tag, &columns, gamma)).for_each(|(place, tuple)| *place = alpha - tuple);
         }
-        fractions::prove(channel, numerators, denominators);
+        let point = fractions::prove(channel, numerators, denominators);
+        Drawn { alpha, gamma, point }
     }
 
-    fn verify(&self, channel: &mut Verifier<'_>) -> Result<Vec<ContentClaim>, ProofError> {
+    /// The verifier's; what was drawn, and the fractions' numerator and denominator there.
+    pub(crate) fn check(&self, channel: &mut Verifier<'_>) -> Result<(Drawn, Hidden, Hidden), ProofError> {
         let (alpha, gamma) = (channel.challenge(), channel.challenge());
         let claim = fractions::verify(channel, self.variables)?;
-        let weights = equality(&claim.point);
+        Ok((Drawn { alpha, gamma, point: claim.point }, claim.numerator, claim.denominator))
+    }
+
+    /// Numerator and denominator at the point that was drawn: as functionals of the content, and what the content has no part in.
+    pub(crate) fn functionals(&self, drawn: &Drawn) -> ([Vec<Challenge>; 2], [Challenge; 2]) {
+        let Drawn { alpha, gamma, point } = drawn;
+        let weights = equality(point);
         let mut numerators = vec![Challenge::ZERO; self.content];
         let mut denominators = vec![Challenge::ZERO; self.content];
-        // What is known of both values; a denominator is 1 where nothing stands, so that all weights add up to 1.
+        // A denominator is 1 where nothing stands, so that all weights add up to 1.
         let (mut numerator, mut denominator) = (Challenge::ZERO, Challenge::ONE);
         for block in &self.blocks {
             let weights = &weights[block.start..][..block.count];
@@ -265,14 +254,14 @@ impl Conversation for Lookups {
                     let table = &self.tables[number];
                     let places = numerators[table.multiplicities..].iter_mut();
                     places.zip(weights).for_each(|(place, weight)| *place -= *weight);
-                    let rows = folded(Self::tag(number), &table.columns, gamma);
-                    let rows = rows.into_iter().zip(weights).map(|(row, weight)| (alpha - row) * *weight);
+                    let rows = folded(Self::tag(number), &table.columns, *gamma);
+                    let rows = rows.into_iter().zip(weights).map(|(row, weight)| (*alpha - row) * *weight);
                     denominator += rows.sum::<Challenge>();
                 }
                 Of::Looked(number) => {
                     let list = &self.looked[number];
                     numerator += all;
-                    denominator += all * (alpha - Challenge::from(Self::tag(list.table)));
+                    denominator += all * (*alpha - Challenge::from(Self::tag(list.table)));
                     for (form, power) in list.tuple.iter().zip(gamma.powers().skip(1)) {
                         let weights: Vec<Challenge> = weights.iter().map(|weight| -power * *weight).collect();
                         denominator += form.pull(&weights, &mut denominators);
@@ -280,13 +269,47 @@ impl Conversation for Lookups {
                 }
             }
         }
-        Ok(vec![
-            ContentClaim { functional: numerators, value: &claim.numerator - &Hidden::known(numerator) },
-            ContentClaim {
-                functional: denominators,
-                value: &claim.denominator - &Hidden::known(denominator),
-            },
-        ])
+        ([numerators, denominators], [numerator, denominator])
+    }
+}
+
+/// What is drawn while lookups are shown.
+#[derive(Clone, Debug)]
+pub(crate) struct Drawn {
+    alpha: Challenge,
+    gamma: Challenge,
+    point: Vec<Challenge>,
+}
+
+/// `tag + γ·v_0 + γ²·v_1 + …` for every tuple.
+fn folded(tag: Element, columns: &[Vec<Element>], gamma: Challenge) -> Vec<Challenge> {
+    let mut sums = vec![Challenge::from(tag); columns[0].len()];
+    for (column, power) in columns.iter().zip(gamma.powers().skip(1)) {
+        sums.iter_mut().zip(column).for_each(|(sum, value)| *sum += power * *value);
+    }
+    sums
+}
+
+impl Conversation for Lookups {
+    fn content(&self) -> usize {
+        self.content
+    }
+
+    fn pads(&self) -> usize {
+        // Each product brings a value beyond; together they bring both sides and their product at 0.
+        fractions::pads(self.variables) + fractions::products(self.variables) + 3
+    }
+
+    fn prove(&self, channel: &mut Prover<'_>, content: &[Element]) {
+        self.show(channel, content);
+    }
+
+    fn verify(&self, channel: &mut Verifier<'_>) -> Result<Vec<ContentClaim>, ProofError> {
+        let (drawn, numerator, denominator) = self.check(channel)?;
+        let (functionals, known) = self.functionals(&drawn);
+        let values = [&numerator - &Hidden::known(known[0]), &denominator - &Hidden::known(known[1])];
+        let claims = functionals.into_iter().zip(values);
+        Ok(claims.map(|(functional, value)| ContentClaim { functional, value }).collect())
     }
 
     fn errors(&self) -> u64 {

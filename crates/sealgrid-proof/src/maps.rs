@@ -111,12 +111,22 @@ impl Map {
     /// Calls `visit(result, operand, factor)` for every term of every sum.
     fn each(&self, mut visit: impl FnMut(usize, usize, i32)) {
         match self {
+            Self::Linear { weight, .. } | Self::Convolution { weight, .. } => {
+                self.each_index(|to, from, index| visit(to, from, weight.at(index)));
+            }
+            Self::Moves(_) => self.each_index(|to, from, _| visit(to, from, 1)),
+        }
+    }
+
+    /// Calls `visit(result, operand, index)` for every term of every sum, the index being that of its weight.
+    pub(crate) fn each_index(&self, mut visit: impl FnMut(usize, usize, usize)) {
+        match self {
             Self::Linear { rows, weight } => {
                 let [channels, depth] = *weight.shape().axes() else { unreachable!("checked") };
                 for row in 0..*rows {
                     for channel in 0..channels {
                         for k in 0..depth {
-                            visit(row * channels + channel, row * depth + k, weight.at(channel * depth + k));
+                            visit(row * channels + channel, row * depth + k, channel * depth + k);
                         }
                     }
                 }
@@ -130,12 +140,12 @@ impl Map {
                         let from = (group * inputs + input) * taps.inputs;
                         for (output, tap, under) in &taps.hits {
                             let to = channel * taps.outputs + *output as usize;
-                            visit(to, from + *under as usize, weight.at(first + *tap as usize));
+                            visit(to, from + *under as usize, first + *tap as usize);
                         }
                     }
                 }
             }
-            Self::Moves(moves) => moves.iter().for_each(|(to, from)| visit(*to as usize, *from as usize, 1)),
+            Self::Moves(moves) => moves.iter().for_each(|(to, from)| visit(*to as usize, *from as usize, 0)),
         }
     }
 }
@@ -250,6 +260,27 @@ impl Form for Moved {
             }
         }
         constants * Element::from_i32(self.constant) + self.operand.pull(&pulled, functional)
+    }
+}
+
+/// The sums of several forms, element by element.
+pub(crate) struct Plus(pub(crate) Vec<Arc<dyn Form>>);
+
+impl Form for Plus {
+    fn count(&self) -> usize {
+        self.0[0].count()
+    }
+
+    fn values(&self, content: &[Element]) -> Vec<Element> {
+        let mut sums = self.0[0].values(content);
+        for form in &self.0[1..] {
+            sums.iter_mut().zip(form.values(content)).for_each(|(sum, value)| *sum += value);
+        }
+        sums
+    }
+
+    fn pull(&self, weights: &[Challenge], functional: &mut [Challenge]) -> Challenge {
+        self.0.iter().map(|form| form.pull(weights, functional)).sum()
     }
 }
 

@@ -1,7 +1,8 @@
 //! What a run of an integer graph says about a committed content: the graph's interpreter whose values are linear forms.
 //!
-//! Weights are public here: the verifier holds the model. Inputs are public or committed, outputs public. Private weights are what
-//! docs/design/0005 and 0006 are about.
+//! Inputs are public or committed, outputs public; parameters are public, which means that the verifier holds the model, or registered
+//! ([`crate::registration`]). What a run says about private parameters is the same for all of them: it depends on the architecture and the registered
+//! bounds alone, or it would tell more.
 //!
 //! Every element of an operation that computes is a column of the content, unless it is linear in what is there already. An element of a sum
 //! `y = clamp(floor((a·m + h) / 2^s))` brings its remainder in limbs, each looked up in a range, and the pair `(t, y)` is looked up in a table of
@@ -14,7 +15,7 @@ use std::sync::Arc;
 
 use p3_field::{PrimeCharacteristicRing as _, PrimeField32 as _};
 use sealgrid_graph::execute::{Batch, BatchRef, ExecuteError, Observer, Prepared, check_inputs};
-use sealgrid_graph::integer::{Graph, Interpreter, Operation, Primitive, Requantise, ValueType};
+use sealgrid_graph::integer::{Graph, Interpreter, Operation, ParameterId, Primitive, Requantise, ValueType};
 use sealgrid_graph::range::{self, Interval};
 use sealgrid_graph::reference;
 use sealgrid_graph::tensor::{DType, Tensor};
@@ -22,10 +23,16 @@ use sealgrid_graph::tensor::{DType, Tensor};
 use crate::argument::{ContentClaim, Conversation, TooLarge};
 use crate::channel::{ProofError, Prover, Verifier};
 use crate::commit::VARIABLES_MAX;
-use crate::field::{Challenge, Element};
+use crate::field::{Challenge, Element, equality, wipe};
 use crate::hidden::Hidden;
-use crate::lookups::{Columns, Form, Looked, Lookups, NotInTable, Table};
-use crate::maps::{Known, LIMB_BITS, Map, Moved, Rounded, Stage, Sum, Taps, Term, narrow, positions, signed};
+use crate::inner;
+use crate::layers::{Layer, reach};
+use crate::lookups::{Columns, Drawn, Form, Looked, Lookups, NotInTable, Table};
+use crate::maps::{
+    Known, LIMB_BITS, Map, Moved, Plus, Rounded, Stage, Sum, Taps, Term, narrow, positions, signed,
+};
+use crate::registration::{Bound, Registration, has_weights, starts};
+use crate::weights::{Parameters, Places, Registered};
 
 /// Why a sum is refused that the field cannot hold.
 const WRAPS: &str = "its sums times their multiplier may leave the field";
@@ -67,6 +74,8 @@ enum Column {
     Input { index: usize, start: usize, bits: u32 },
     /// The output of an operation.
     Output { index: usize, start: usize },
+    /// The sums of a layer, which are not committed.
+    Sums(usize),
     /// Limbs of the remainders of a sum.
     Limbs(Arc<Rounded>),
     /// A list, clamped.
@@ -76,10 +85,23 @@ enum Column {
 /// What is said about one run over a number of records.
 pub struct Run {
     graph: Arc<Graph>,
+    /// About the sums over private weights, then the content.
     lookups: Lookups,
     columns: Vec<Column>,
     outputs: Vec<Arc<dyn Form>>,
     public: Vec<Batch>,
+    private: Option<Private>,
+}
+
+/// The private parameters of a run.
+struct Private {
+    registered: Registered,
+    layers: Vec<Layer>,
+    /// Sums of all layers: elements of the lookups' content that are not committed.
+    sums: usize,
+    places: Places,
+    /// The prover's.
+    parameters: Option<Arc<Parameters>>,
 }
 
 impl std::fmt::Debug for Run {
@@ -97,16 +119,34 @@ pub enum Inputs<'b> {
     Private(usize),
 }
 
+/// Whether the graph's parameters are told.
+#[derive(Clone, Copy, Debug)]
+pub enum Weights<'w> {
+    /// To everybody, who holds the graph with them.
+    Public,
+    /// To nobody: these are registered. Those that the graph holds are not looked at.
+    Private(&'w Registration),
+}
+
 impl Run {
     /// The run of `graph` that yields `outputs`, which everybody knows.
     ///
     /// # Errors
     /// [`NotProvable`].
-    pub fn new(graph: &Arc<Graph>, inputs: Inputs<'_>, outputs: Vec<Batch>) -> Result<Self, NotProvable> {
-        range::analyse(graph).map_err(|overflows| {
-            let index = overflows.0.first().map_or(0, |overflow| overflow.index);
-            refused(index, &graph.operations()[index], "its sums may leave int32: the graph is not admitted")
-        })?;
+    pub fn new(
+        graph: &Arc<Graph>,
+        weights: Weights<'_>,
+        inputs: Inputs<'_>,
+        outputs: Vec<Batch>,
+    ) -> Result<Self, NotProvable> {
+        // Private sums are bounded as they are met, below half of the field and hence within int32.
+        if let Weights::Public = weights {
+            range::analyse(graph).map_err(|overflows| {
+                let index = overflows.0.first().map_or(0, |overflow| overflow.index);
+                let why = "its sums may leave int32: the graph is not admitted";
+                refused(index, &graph.operations()[index], why)
+            })?;
+        }
         let records = match inputs {
             Inputs::Public(batches) => check_inputs(graph, batches)
                 .map_err(|_| of_value(0, "input", "it is not what the graph takes"))?,
@@ -123,13 +163,18 @@ impl Run {
         if records == 0 || elements.saturating_mul(records) > 1 << VARIABLES_MAX {
             return Err(of_value(0, "run", TOO_LARGE));
         }
+        let private = match weights {
+            Weights::Private(registration) => Some(Hiding::new(graph, registration, records)?),
+            Weights::Public => None,
+        };
         let mut builder = Builder {
             records,
             inputs,
-            content: 0,
+            content: private.as_ref().map_or(0, Hiding::end),
             columns: Vec::new(),
             tables: Vec::new(),
             looked: Vec::new(),
+            private,
         };
         let forms = graph.interpret(&mut builder)?;
         let lookups = builder.lookups().map_err(|_| of_value(0, "run", TOO_LARGE))?;
@@ -156,13 +201,40 @@ impl Run {
             columns: builder.columns,
             outputs: forms.into_iter().map(|value| value.form).collect(),
             public: outputs,
+            private: builder.private.map(|private| Private {
+                registered: private.registration.registered.clone(),
+                layers: private.layers,
+                sums: private.sums,
+                places: private.places,
+                parameters: None,
+            }),
         })
+    }
+
+    /// The prover's: with the parameters behind the registration.
+    ///
+    /// # Panics
+    /// When these are others.
+    #[must_use]
+    pub fn with_parameters(mut self, parameters: &Arc<Parameters>) -> Self {
+        let private = self.private.as_mut().expect("a run whose parameters are private");
+        assert!(private.registered == *parameters.registered(), "the registered parameters");
+        private.parameters = Some(Arc::clone(parameters));
+        self
+    }
+
+    /// Elements before the content.
+    fn sums(&self) -> usize {
+        self.private.as_ref().map_or(0, |private| private.sums)
     }
 
     /// The content of an honest run on `inputs`.
     ///
     /// # Errors
     /// [`WitnessError`].
+    ///
+    /// # Panics
+    /// When parameters are private and were not given ([`Run::with_parameters`]).
     pub fn witness(&self, prepared: &dyn Prepared, inputs: &[Batch]) -> Result<Vec<Element>, WitnessError> {
         let mut kept = Kept { wanted: vec![false; self.graph.operations().len()], outputs: HashMap::new() };
         for column in &self.columns {
@@ -172,6 +244,14 @@ impl Run {
         }
         prepared.run(inputs, &mut kept)?;
         let mut content = vec![Element::ZERO; self.lookups.content()];
+        if let Some(private) = &self.private {
+            let parameters = private.parameters.as_ref().expect("the prover's");
+            for (start, elements) in
+                [(private.places.elements, parameters.elements()), (private.places.pads, parameters.pads())]
+            {
+                content[private.sums + start..][..elements.len()].copy_from_slice(elements);
+            }
+        }
         let fill = |content: &mut [Element], start: usize, batch: &Batch| {
             for (position, place) in content[start..][..batch.data().len()].iter_mut().enumerate() {
                 *place = Element::from_i32(batch.data().view().at(position));
@@ -191,6 +271,7 @@ impl Run {
                     }
                 }
                 Column::Output { index, start } => fill(&mut content, *start, &kept.outputs[index]),
+                Column::Sums(layer) => self.fill_sums(&mut content, *layer),
                 Column::Limbs(rounded) => fill_limbs(&mut content, rounded),
                 Column::Clamped { start, list, low, high } => {
                     let clamped =
@@ -201,7 +282,113 @@ impl Run {
             }
         }
         self.lookups.count(&mut content)?;
-        Ok(content)
+        let told = content.split_off(self.sums());
+        wipe(&mut content);
+        Ok(told)
+    }
+
+    /// The sums of a layer, of a content that begins with all sums.
+    fn fill_sums(&self, content: &mut [Element], layer: usize) {
+        let private = self.private.as_ref().expect("only private weights have layers");
+        let layer = &private.layers[layer];
+        let sums = layer.values(content, &content[private.sums + private.places.elements..]);
+        content[layer.sums..][..sums.len()].copy_from_slice(&sums);
+    }
+
+    /// Everything that is claimed of sums and content.
+    fn claims(&self, drawn: &Drawn, fractions: [Hidden; 2], outputs: Challenge) -> Vec<ContentClaim> {
+        let (functionals, known) = self.lookups.functionals(drawn);
+        let values = fractions.iter().zip(known).map(|(value, known)| value - &Hidden::known(known));
+        let claims = functionals.into_iter().zip(values);
+        let mut claims: Vec<ContentClaim> =
+            claims.map(|(functional, value)| ContentClaim { functional, value }).collect();
+        let mut functional = vec![Challenge::ZERO; self.lookups.content()];
+        let mut value = Challenge::ZERO;
+        let mut powers = outputs.powers().skip(1);
+        for (form, batch) in self.outputs.iter().zip(&self.public) {
+            let weights: Vec<Challenge> = powers.by_ref().take(form.count()).collect();
+            let told = Known((0..form.count()).map(|position| batch.data().view().at(position)).collect());
+            value += told.pull(&weights, &mut []) - form.pull(&weights, &mut functional);
+        }
+        claims.push(ContentClaim { functional, value: Hidden::known(value) });
+        claims
+    }
+}
+
+/// Claims as one, weighed with powers of a challenge.
+fn merged(claims: Vec<ContentClaim>, challenge: Challenge) -> ContentClaim {
+    let mut claims = claims.into_iter();
+    let mut merged = claims.next().expect("some claim");
+    for (claim, power) in claims.zip(challenge.powers().skip(1)) {
+        let places = merged.functional.iter_mut().zip(&claim.functional);
+        places.for_each(|(place, weight)| *place += power * *weight);
+        merged.value = &merged.value + &(&claim.value * power);
+    }
+    merged
+}
+
+impl Private {
+    /// Variables of the parameters' cube.
+    fn variables(&self) -> usize {
+        self.registered.shape.elements().next_power_of_two().ilog2() as usize
+    }
+
+    /// Pads that showing the sums takes: the number that they come to, the sumcheck, and its product's value beyond.
+    fn pads(&self) -> usize {
+        if self.layers.is_empty() { 0 } else { 1 + inner::pads(self.variables()) + 1 }
+    }
+
+    /// Shows what the sums come to, `claim` being about them and the content behind them.
+    fn prove(&self, channel: &mut Prover<'_>, claim: &ContentClaim, content: &[Element]) {
+        let parameters = self.parameters.as_ref().expect("the prover's");
+        if !self.layers.is_empty() {
+            let (weights, _) = claim.functional.split_at(self.sums);
+            channel.send(weights.iter().zip(content).map(|(weight, sum)| *weight * *sum).sum());
+            let mut met = vec![Challenge::ZERO; 1 << self.variables()];
+            self.layers.iter().for_each(|layer| layer.contribute(weights, content, &mut met));
+            let mut elements: Vec<Challenge> =
+                parameters.elements().iter().map(|element| Challenge::from(*element)).collect();
+            elements.resize(met.len(), Challenge::ZERO);
+            inner::prove(channel, met, elements);
+        }
+        parameters.prove(channel);
+    }
+
+    /// What is left to show of the content.
+    fn verify(
+        &self,
+        channel: &mut Verifier<'_>,
+        mut claim: ContentClaim,
+    ) -> Result<Vec<ContentClaim>, ProofError> {
+        let behind = claim.functional.split_off(self.sums);
+        let weights = std::mem::replace(&mut claim.functional, behind);
+        let content = claim.functional.len();
+        let mut claims = Vec::new();
+        if !self.layers.is_empty() {
+            let sum = channel.receive()?;
+            claim.value = &claim.value - &sum;
+            let sides = inner::verify(channel, self.variables(), &sum)?;
+            let parameters = equality(&sides.point);
+            let mut functional = vec![Challenge::ZERO; self.sums + content];
+            let mut known = Challenge::ZERO;
+            for layer in &self.layers {
+                known += layer.pull(&weights, &parameters, &mut functional);
+            }
+            let functional = functional.split_off(self.sums);
+            claims.push(ContentClaim { functional, value: &sides.left - &Hidden::known(known) });
+            let mut functional = vec![Challenge::ZERO; content];
+            let elements = self.registered.shape.elements();
+            functional[self.places.elements..][..elements].copy_from_slice(&parameters[..elements]);
+            claims.push(ContentClaim { functional, value: sides.right });
+        }
+        claims.push(claim);
+        claims.push(self.registered.verify(channel, content, self.places)?);
+        Ok(claims)
+    }
+
+    fn errors(&self) -> u64 {
+        // Three claims become one.
+        2 + inner::errors(self.variables()) + self.registered.errors()
     }
 }
 
@@ -235,37 +422,48 @@ impl Observer for Kept {
 
 impl Conversation for Run {
     fn content(&self) -> usize {
-        self.lookups.content()
+        self.lookups.content() - self.sums()
     }
 
     fn pads(&self) -> usize {
-        self.lookups.pads()
+        self.lookups.pads() + self.private.as_ref().map_or(0, Private::pads)
     }
 
     fn prove(&self, channel: &mut Prover<'_>, content: &[Element]) {
-        self.lookups.prove(channel, content);
-        // Drawn by both sides; the outputs are in the clear.
-        let _ = channel.challenge();
+        let Some(private) = &self.private else {
+            self.lookups.show(channel, content);
+            // Drawn by both sides; the outputs are in the clear.
+            let _ = channel.challenge();
+            return;
+        };
+        let mut content = [&vec![Element::ZERO; private.sums], content].concat();
+        (0..private.layers.len()).for_each(|layer| self.fill_sums(&mut content, layer));
+        let drawn = self.lookups.show(channel, &content);
+        let claims = self.claims(&drawn, [Hidden::default(), Hidden::default()], channel.challenge());
+        let claim = merged(claims, channel.challenge());
+        private.prove(channel, &claim, &content);
+        wipe(&mut content);
     }
 
     fn verify(&self, channel: &mut Verifier<'_>) -> Result<Vec<ContentClaim>, ProofError> {
-        let mut claims = self.lookups.verify(channel)?;
-        let challenge = channel.challenge();
-        let mut functional = vec![Challenge::ZERO; self.content()];
-        let mut value = Challenge::ZERO;
-        let mut powers = challenge.powers().skip(1);
-        for (form, batch) in self.outputs.iter().zip(&self.public) {
-            let weights: Vec<Challenge> = powers.by_ref().take(form.count()).collect();
-            let told = Known((0..form.count()).map(|position| batch.data().view().at(position)).collect());
-            value += told.pull(&weights, &mut []) - form.pull(&weights, &mut functional);
+        let (drawn, numerator, denominator) = self.lookups.check(channel)?;
+        let claims = self.claims(&drawn, [numerator, denominator], channel.challenge());
+        match &self.private {
+            None => Ok(claims),
+            Some(private) => {
+                let claim = merged(claims, channel.challenge());
+                private.verify(channel, claim)
+            }
         }
-        claims.push(ContentClaim { functional, value: Hidden::known(value) });
-        Ok(claims)
     }
 
     fn errors(&self) -> u64 {
         let outputs: usize = self.outputs.iter().map(|form| form.count()).sum();
-        self.lookups.errors() + outputs as u64
+        self.lookups.errors() + outputs as u64 + self.private.as_ref().map_or(0, Private::errors)
+    }
+
+    fn missed(&self) -> f64 {
+        self.private.as_ref().map_or(0.0, |private| private.registered.missed())
     }
 }
 
@@ -302,10 +500,51 @@ enum Rows {
 struct Builder<'b> {
     records: usize,
     inputs: Inputs<'b>,
+    /// Elements so far, those of private sums included.
     content: usize,
     columns: Vec<Column>,
     tables: Vec<Rows>,
     looked: Vec<Looked>,
+    private: Option<Hiding<'b>>,
+}
+
+/// Private parameters while a run is built: all sums stand first, then the parameters and their pads, then all else.
+struct Hiding<'b> {
+    registration: &'b Registration,
+    /// Where each parameter begins among all.
+    first: Vec<usize>,
+    layers: Vec<Layer>,
+    sums: usize,
+    places: Places,
+    /// Sums that have found their layer.
+    used: usize,
+}
+
+impl<'b> Hiding<'b> {
+    fn new(graph: &Graph, registration: &'b Registration, records: usize) -> Result<Self, NotProvable> {
+        if !registration.fits(graph) {
+            return Err(of_value(0, "registration", "it is of another architecture"));
+        }
+        let sums = graph.operations().iter().filter(|operation| has_weights(&operation.primitive));
+        let sums = records * sums.map(|operation| operation.output.shape.count()).sum::<usize>();
+        let shape = registration.registered.shape;
+        let places = Places { elements: 0, pads: shape.elements() };
+        Ok(Self { registration, first: starts(graph), layers: Vec::new(), sums, places, used: 0 })
+    }
+
+    /// Where all else begins.
+    fn end(&self) -> usize {
+        self.sums + self.places.pads + self.registration.registered.shape.all_pads()
+    }
+
+    /// A parameter's elements from `from`, as columns.
+    fn column(&self, id: ParameterId, count: usize) -> Arc<dyn Form> {
+        Arc::new(Columns::one(self.sums + self.places.elements + self.first[id.0 as usize], count))
+    }
+
+    fn bound(&self, id: ParameterId) -> Bound {
+        self.registration.bounds[id.0 as usize]
+    }
 }
 
 impl Builder<'_> {
@@ -336,17 +575,46 @@ impl Builder<'_> {
         })
     }
 
+    /// Sums over private weights, a bias added to each; `None` when parameters are public.
+    fn layer(
+        &mut self,
+        operand: &Value,
+        map: &Map,
+        [weight, bias]: [ParameterId; 2],
+        each: usize,
+        channel: impl Fn(usize) -> usize,
+    ) -> Option<Summed> {
+        let records = self.records;
+        let private = self.private.as_mut()?;
+        let start = private.used;
+        private.used += records * each;
+        let first = private.first[weight.0 as usize];
+        let form = Arc::clone(&operand.form);
+        let layer = Layer { operand: form, map: map.clone(), records, each, sums: start, first };
+        private.layers.push(layer);
+        self.columns.push(Column::Sums(private.layers.len() - 1));
+        let from = (0..records * each).map(|position| Some(narrow(channel(position % each)))).collect();
+        let biases = (0..each).map(&channel).max().map_or(0, |last| last + 1);
+        let bias_column = private.column(bias, biases);
+        let added = Arc::new(Moved { operand: bias_column, from, constant: 0 });
+        let form = Arc::new(Plus(vec![Arc::new(Columns::one(start, records * each)), added]));
+        let within = reach(operand.range, private.bound(weight).sums, private.bound(bias).bits);
+        Some(Summed { form, bounds: within.map(|within| vec![within; each]) })
+    }
+
     /// A sum behind its output stage.
     fn stage(
         &mut self,
         index: usize,
         operation: &Operation,
-        sum: Sum,
+        sum: impl Into<Summed>,
         requantise: &Requantise,
         channel: impl Fn(usize) -> usize,
     ) -> Result<Value, NotProvable> {
         let refuse = |why| refused(index, operation, why);
-        let (count, each) = (sum.count(), sum.constants.len());
+        let Summed { form: sum, bounds } = sum.into();
+        let bounds = bounds.ok_or_else(|| refuse(WRAPS))?;
+        let (count, each) = (sum.count(), bounds.len());
         let entry_of =
             |position| if requantise.multipliers.len() == 1 { 0 } else { channel(position % each) };
         let entry: Vec<u32> = (0..count).map(|position| narrow(entry_of(position))).collect();
@@ -354,14 +622,13 @@ impl Builder<'_> {
         let stages: Vec<Stage> = stages.map(|(&multiplier, &shift)| Stage { multiplier, shift }).collect();
         // Quotients by shift: those of one shift have one table, and then whatever it admits does not wrap either.
         let mut quotients: BTreeMap<u8, Interval> = BTreeMap::new();
-        let bounds = sum.bounds().ok_or_else(|| refuse(WRAPS))?;
         for (bounds, entry) in bounds.iter().zip(&entry) {
             let stage = stages[*entry as usize];
             let quotient = stage.quotients(*bounds).ok_or_else(|| refuse(WRAPS))?;
             quotients.entry(stage.shift).and_modify(|all| *all = hull(*all, quotient)).or_insert(quotient);
         }
         let limbs = self.limbs(&entry, &stages);
-        let form = Arc::new(Rounded { sum: Arc::new(sum), entry, stages, limbs });
+        let form = Arc::new(Rounded { sum, entry, stages, limbs });
         if !form.limbs.is_empty() {
             self.columns.push(Column::Limbs(Arc::clone(&form)));
         }
@@ -369,7 +636,9 @@ impl Builder<'_> {
         let (low, high) = (i64::from(requantise.low), i64::from(requantise.high));
         let all = quotients.values().copied().reduce(hull).expect("a value has elements");
         let unclamped = low <= all.low && all.high <= high;
-        if unclamped && form.limbs.is_empty() {
+        // What is made of private sums is committed before it is an operand.
+        let as_it_is = unclamped && self.private.is_none();
+        if as_it_is && form.limbs.is_empty() {
             return Ok(Value::shown(form, all, &axes));
         }
         let clamped = Interval { low: all.low.clamp(low, high), high: all.high.clamp(low, high) };
@@ -393,7 +662,7 @@ impl Builder<'_> {
             }
             return Ok(Value { form, range: clamped, axes, open: Some(Interval { low, high }) });
         }
-        let output: Option<Arc<dyn Form>> = (!unclamped).then(|| self.output(index, count));
+        let output: Option<Arc<dyn Form>> = (!as_it_is).then(|| self.output(index, count));
         for (shift, quotients) in quotients {
             let of_shift = |position: &usize| form.stages[form.entry[*position] as usize].shift == shift;
             let members: Vec<Option<u32>> =
@@ -601,6 +870,19 @@ impl Builder<'_> {
     }
 }
 
+/// What an output stage takes.
+struct Summed {
+    form: Arc<dyn Form>,
+    /// Of each element of one record; `None` when one is too large to say.
+    bounds: Option<Vec<Interval>>,
+}
+
+impl From<Sum> for Summed {
+    fn from(sum: Sum) -> Self {
+        Self { bounds: sum.bounds(), form: Arc::new(sum) }
+    }
+}
+
 /// Forms one behind the other.
 struct Joined(Vec<Arc<dyn Form>>);
 
@@ -726,6 +1008,16 @@ impl Interpreter for Builder<'_> {
             }],
         };
         match &operation.primitive {
+            Primitive::Constant { tensor: id } if let Some(private) = &self.private => {
+                let bits = private.bound(*id).bits;
+                let range = Interval { low: -(1 << bits), high: (1 << bits) - 1 };
+                if !in_field(range) {
+                    return refuse("its numbers leave the field");
+                }
+                let from = (0..records).flat_map(|_| (0..each).map(|at| Some(narrow(at)))).collect();
+                let operand = private.column(*id, each);
+                Ok(Value::shown(Arc::new(Moved { operand, from, constant: 0 }), range, shape))
+            }
             Primitive::Constant { tensor: id } => {
                 let numbers = numbers(&tensor(id));
                 let range = range_of(&numbers);
@@ -734,20 +1026,32 @@ impl Interpreter for Builder<'_> {
                 }
                 Ok(Value::shown(Arc::new(Known(numbers.repeat(records))), range, shape))
             }
-            Primitive::Linear { weight, bias, requantise } => {
-                let (weight, bias) = (tensor(weight), numbers(&tensor(bias)));
-                let channels = bias.len();
+            Primitive::Linear { weight: id, bias: added, requantise } => {
+                let (weight, channels) = (tensor(id), parameters[added.0 as usize].shape().count());
                 let rows = each / channels;
-                let sum = one(Map::Linear { rows, weight }, bias.repeat(rows));
-                self.stage(index, operation, sum, requantise, |position| position % channels)
+                let channel = |position| position % channels;
+                let map = Map::Linear { rows, weight };
+                let sum = match self.layer(operands[0], &map, [*id, *added], each, channel) {
+                    Some(sum) => sum,
+                    None => one(map, numbers(&tensor(added)).repeat(rows)).into(),
+                };
+                self.stage(index, operation, sum, requantise, channel)
             }
-            Primitive::Convolution { weight, bias, window, groups, requantise } => {
-                let (weight, bias) = (tensor(weight), numbers(&tensor(bias)));
+            Primitive::Convolution { weight: id, bias: added, window, groups, requantise } => {
+                let (weight, channels) = (tensor(id), parameters[added.0 as usize].shape().count());
                 let taps = Taps::new(window, &operands[0].axes[2..], &shape[2..]);
-                let spatial = each / bias.len();
-                let constants = bias.iter().flat_map(|bias| std::iter::repeat_n(*bias, spatial)).collect();
-                let sum = one(Map::Convolution { weight, groups: *groups, taps }, constants);
-                self.stage(index, operation, sum, requantise, |position| position / spatial)
+                let spatial = each / channels;
+                let channel = |position| position / spatial;
+                let map = Map::Convolution { weight, groups: *groups, taps };
+                let sum = match self.layer(operands[0], &map, [*id, *added], each, channel) {
+                    Some(sum) => sum,
+                    None => {
+                        let bias = numbers(&tensor(added));
+                        let constants = (0..each).map(|position| bias[channel(position)]).collect();
+                        one(map, constants).into()
+                    }
+                };
+                self.stage(index, operation, sum, requantise, channel)
             }
             Primitive::Add { left, right, requantise } => {
                 let terms = [*left, *right].into_iter().zip(operands).map(|(factor, operand)| Term {

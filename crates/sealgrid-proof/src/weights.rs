@@ -89,6 +89,11 @@ impl Shape {
         Ok(Self { count, row: 1 << row_bits, pads, length_bits })
     }
 
+    /// Parameters.
+    pub(crate) fn count(self) -> usize {
+        self.count
+    }
+
     /// Rows.
     fn rows(self) -> usize {
         self.count.div_ceil(self.row)

@@ -154,7 +154,9 @@ fn what_cannot_be_proven_says_why() {
     let y = graph.push("last", Primitive::ArgMaximum { axis: 1 }, &[x]).expect("valid");
     let graph = std::sync::Arc::new(graph.finish(vec![y]).expect("valid"));
     let told = Batch::new(1, shape(&[1, 1]), Data::I32(vec![0])).expect("filled");
-    let error = Run::new(&graph, Inputs::Private(1), vec![told]).map(drop).expect_err("not provable");
+    let error = Run::new(&graph, Weights::Public, Inputs::Private(1), vec![told])
+        .map(drop)
+        .expect_err("not provable");
     assert_eq!(ProveError::from(error.clone()).code(), "E-PRF-01");
     assert!(error.to_string().contains("last"), "{error}");
 }

@@ -6,8 +6,11 @@ use sealgrid_graph::integer::Builder;
 use sealgrid_graph::reference::Reference;
 use sealgrid_graph::tensor::{Data, Shape};
 
+use sealgrid_seal::secret::Secret;
+
 use super::*;
 use crate::argument::{self, Argument};
+use crate::registration::{self, Registering};
 use crate::transcript::Transcript;
 
 fn rng(seed: u8) -> ChaCha20Rng {
@@ -63,7 +66,7 @@ impl Case {
     }
 
     fn run(&self, inputs: Inputs<'_>, outputs: Vec<Batch>) -> Result<Run, NotProvable> {
-        Run::new(&self.graph, inputs, outputs)
+        Run::new(&self.graph, Weights::Public, inputs, outputs)
     }
 
     fn proven(&self, run: &Run) -> Argument {
@@ -157,4 +160,147 @@ fn random_graphs_are_proven_or_refused_by_name() {
         }
     }
     assert!(proven >= 40, "{proven} of {}", proven + refused);
+}
+
+/// A graph whose parameters are private: what the owner has, and what everybody else has.
+struct Owned {
+    case: Case,
+    parameters: Arc<Parameters>,
+    registration: Registration,
+    blind: Arc<Graph>,
+}
+
+impl Owned {
+    fn new(case: Case, seed: u8) -> Option<Self> {
+        let elements = registration::elements(&case.graph);
+        let parameters = Arc::new(Parameters::commit(&elements, 2, &Secret::new([seed; 32])).ok()?);
+        let registration = Registration::of(&case.graph, parameters.registered().clone());
+        let zeros = case.graph.parameters().iter().map(|tensor| {
+            let elements = vec![0; tensor.shape().count()];
+            Tensor::from_elements(&tensor.value_type(), &elements).expect("as many")
+        });
+        let blind = Graph::from_parts(case.graph.architecture(), zeros.collect()).ok()?;
+        Some(Self { case, parameters, registration, blind: Arc::new(blind) })
+    }
+
+    fn run(&self, outputs: Vec<Batch>) -> Result<Run, NotProvable> {
+        let inputs = Inputs::Private(self.case.inputs[0].records());
+        Run::new(&self.blind, Weights::Private(&self.registration), inputs, outputs)
+    }
+
+    fn prover(&self) -> Result<Run, NotProvable> {
+        // The owner's graph has the parameters: what is said must not depend on them.
+        let inputs = Inputs::Private(self.case.inputs[0].records());
+        let weights = Weights::Private(&self.registration);
+        let run = Run::new(&self.case.graph, weights, inputs, self.case.outputs.clone())?;
+        Ok(run.with_parameters(&self.parameters))
+    }
+}
+
+#[test]
+fn a_perceptron_whose_weights_nobody_tells_yields_its_outputs_and_no_others() {
+    for records in [1, 3] {
+        let owned = Owned::new(Case::new(perceptron(), records), 1).expect("small");
+        let argument = owned.case.proven(&owned.prover().expect("provable"));
+        let outputs = || owned.case.outputs.clone();
+        let bits = verified(&owned.run(outputs()).expect("provable"), &argument).expect("an honest proof");
+        assert!(bits > 100.0, "{bits}");
+        for position in 0..2 * records {
+            let other = owned.run(changed(&owned.case.outputs, 0, position)).expect("provable");
+            assert!(verified(&other, &argument).is_err(), "output {position}");
+        }
+        // The same weights registered anew: nobody can tell, so it is another model.
+        let again = Owned::new(Case::new(perceptron(), records), 2).expect("small");
+        assert!(verified(&again.run(outputs()).expect("provable"), &argument).is_err());
+        // With the weights in the clear it is another statement, and so it is with other bounds.
+        let inputs = Inputs::Private(records);
+        let public = owned.case.run(inputs, outputs()).expect("provable");
+        assert!(verified(&public, &argument).is_err());
+        let mut wider = owned.registration.clone();
+        wider.bounds[0].sums *= 2;
+        let wider = Run::new(&owned.blind, Weights::Private(&wider), inputs, outputs()).expect("provable");
+        assert!(verified(&wider, &argument).is_err());
+    }
+}
+
+#[test]
+fn a_prover_that_changes_one_private_number_convinces_nobody() {
+    let owned = Owned::new(Case::new(perceptron(), 1), 1).expect("small");
+    let (prover, verifier) =
+        (owned.prover().expect("ok"), owned.run(owned.case.outputs.clone()).expect("ok"));
+    let honest = prover.witness(owned.case.prepared.as_ref(), &owned.case.inputs).expect("runs");
+    let shape = owned.registration.registered.shape;
+    let parameters = shape.elements() + shape.all_pads();
+    let count = registration::elements(&owned.case.graph).len();
+    // Weights, biases, pads, and every 61st of the columns; sums follow from what was changed, lookups are counted anew.
+    let places = [0, 200, 479, 480, 495, count - 1, shape.elements(), parameters - 1];
+    for place in places.into_iter().chain((parameters..honest.len()).step_by(61)) {
+        let mut full = vec![Element::ZERO; prover.sums()];
+        full.extend_from_slice(&honest);
+        full[prover.sums() + place] += Element::ONE;
+        (0..2).for_each(|layer| prover.fill_sums(&mut full, layer));
+        let _ = prover.lookups.count(&mut full);
+        let content = full.split_off(prover.sums());
+        if content == honest {
+            continue; // a multiplicity, which was counted anew
+        }
+        let argument = argument::prove(&prover, &content, Transcript::of_test(), &mut rng(7)).expect("small");
+        assert!(verified(&verifier, &argument).is_err(), "element {place}");
+    }
+}
+
+#[test]
+fn random_graphs_with_private_parameters_are_proven_or_refused_by_name() {
+    let (mut proven, mut refused) = (0, 0);
+    for seed in 0..1500 {
+        let Some(owned) = Owned::new(Case::new(Arc::new(arbitrary::graph(seed)), 2), 3) else { continue };
+        let (prover, verifier) = match (owned.prover(), owned.run(owned.case.outputs.clone())) {
+            (Ok(prover), Ok(verifier)) => (prover, verifier),
+            (Err(one), Err(other)) => {
+                assert_eq!(one, other, "what is said depends on nothing private: seed {seed}");
+                refused += 1;
+                continue;
+            }
+            (one, other) => panic!("seed {seed}: {one:?} and {other:?}"),
+        };
+        let content =
+            prover.witness(owned.case.prepared.as_ref(), &owned.case.inputs).expect("an honest run");
+        proven += 1;
+        if proven % 4 == 1 {
+            let argument =
+                argument::prove(&prover, &content, Transcript::of_test(), &mut rng(7)).expect("small");
+            assert!(verified(&verifier, &argument).is_ok(), "seed {seed}");
+        }
+    }
+    assert!(proven >= 20, "{proven} of {}", proven + refused);
+}
+
+#[test]
+fn parameters_are_registered_within_their_bounds_and_in_no_tighter_ones() {
+    let owned = Owned::new(Case::new(perceptron(), 1), 1).expect("small");
+    let prove = |registration: &Registration| {
+        let registering =
+            Registering::new(&owned.blind, registration).expect("fits").with_parameters(&owned.parameters);
+        let content = registering.witness().map_err(|_| "outside")?;
+        Ok::<_, &str>(
+            argument::prove(&registering, &content, Transcript::of_test(), &mut rng(7)).expect("small"),
+        )
+    };
+    let check = |registration: &Registration, argument: &Argument| {
+        let registering = Registering::new(&owned.blind, registration).expect("fits");
+        argument::verify(&registering, argument, Transcript::of_test(), &mut rng(8))
+    };
+    let argument = prove(&owned.registration).expect("within");
+    let bits = check(&owned.registration, &argument).expect("an honest proof");
+    assert!(bits > 100.0, "{bits}");
+    // A tighter bound on the first layer's weights, on the second's, on a bias's bits.
+    for which in [0, 2, 1] {
+        let mut tighter = owned.registration.clone();
+        match which {
+            1 => tighter.bounds[which].bits -= 1,
+            _ => tighter.bounds[which].sums = tighter.bounds[which].sums * 3 / 4,
+        }
+        assert_eq!(prove(&tighter).err(), Some("outside"), "parameter {which}");
+        assert!(check(&tighter, &argument).is_err(), "parameter {which}");
+    }
 }
