@@ -3,7 +3,7 @@
 //! `.sgm` = the magic `SGM1`, then canonical CBOR of card, architecture, parameter tensors and their salts. The
 //! *commitment* is `H(MODEL, card digest, architecture digest, parameter root)`: the first two are public, the root
 //! is that of a Merkle tree over salted parameter digests, so that a commitment hides weights, and the weights of
-//! one operation can be opened alone.
+//! one operation can be opened alone. A model whose parameters are registered for proofs of runs names the registration too.
 //!
 //! A [`Model`] exists only when everything in it fits together and range analysis has shown that none of its
 //! accumulators can leave int32; so a node that opens a file relies on nothing that its author claims.
@@ -17,11 +17,12 @@ use std::sync::Arc;
 
 use minicbor::{Decode, Encode};
 use sealgrid_seal::canonical::{self, NotCanonical};
+use sealgrid_seal::digest::{Digest, labels};
 use sealgrid_seal::rand_core::CryptoRng;
 use sealgrid_seal::secret::Secret;
 
 pub use self::card::{Accuracy, CARD_VERSION, CardFault, Decision, InputCard, ModelCard, OutputCard};
-pub use self::commitment::{ModelCommitment, ParameterOpening, PublicModel};
+pub use self::commitment::{ModelCommitment, ParameterOpening, PublicModel, RegistrationId};
 pub use self::input::InputError;
 pub use self::output::Answer;
 use crate::integer::{Architecture, Graph, GraphDecodeError};
@@ -39,6 +40,7 @@ pub struct Model {
     card: ModelCard,
     graph: Arc<Graph>,
     salts: Vec<Salt>,
+    registration: Option<RegistrationId>,
 }
 
 /// Hides one parameter tensor in the commitment.
@@ -93,6 +95,8 @@ struct StoredModel {
     parameters: Vec<Tensor>,
     #[n(3)]
     salts: Vec<Salt>,
+    #[n(4)]
+    registration: Option<RegistrationId>,
 }
 
 impl Model {
@@ -105,6 +109,29 @@ impl Model {
         Self::admit(card, graph, salts)
     }
 
+    /// The model with a registration of its parameters, which gives it another identity.
+    #[must_use]
+    pub fn registered(mut self, registration: RegistrationId) -> Self {
+        self.registration = Some(registration);
+        self
+    }
+
+    /// The registration of its parameters.
+    #[must_use]
+    pub fn registration(&self) -> Option<RegistrationId> {
+        self.registration
+    }
+
+    /// The seed of a registration that bears so many proofs, derived from all salts: who has the model can make the registration again, and nobody
+    /// else. Without parameters it is no secret, and nothing needs one.
+    #[must_use]
+    pub fn registration_seed(&self, openings: u32) -> Secret<32> {
+        let openings = openings.to_le_bytes();
+        let salts = self.salts.iter().map(|salt| salt.0.expose().as_slice());
+        let parts: Vec<&[u8]> = std::iter::once(openings.as_slice()).chain(salts).collect();
+        Secret::new(Digest::of(labels::MODEL_REGISTRATION_SEED, &parts).0)
+    }
+
     /// Reads a model file and checks everything in it.
     ///
     /// # Errors
@@ -113,7 +140,8 @@ impl Model {
         let body = bytes.strip_prefix(&MAGIC).ok_or(ModelError::Magic)?;
         let stored: StoredModel = canonical::decode(body, MODEL_BYTES_MAX)?;
         let graph = Graph::from_parts(stored.architecture, stored.parameters)?;
-        Self::admit(stored.card, graph, stored.salts)
+        let model = Self::admit(stored.card, graph, stored.salts)?;
+        Ok(Self { registration: stored.registration, ..model })
     }
 
     /// The model file.
@@ -124,6 +152,7 @@ impl Model {
             architecture: self.graph.architecture(),
             parameters: self.graph.parameters().to_vec(),
             salts: self.salts.iter().map(|salt| Salt(salt.0.duplicate())).collect(),
+            registration: self.registration,
         };
         [MAGIC.as_slice(), &canonical::encode(&stored)].concat()
     }
@@ -134,7 +163,7 @@ impl Model {
             return Err(ModelError::Salts);
         }
         range::analyse(&graph)?;
-        Ok(Self { card, graph: Arc::new(graph), salts })
+        Ok(Self { card, graph: Arc::new(graph), salts, registration: None })
     }
 
     /// The public card.
@@ -156,6 +185,7 @@ impl Model {
             card: self.card.clone(),
             architecture: self.graph.architecture(),
             parameter_root: commitment::root(&self.leaves()),
+            registration: self.registration,
         }
     }
 
@@ -173,7 +203,7 @@ impl Model {
         Some(ParameterOpening { index, tensor, salt: *self.salts[index as usize].0.expose(), path })
     }
 
-    fn leaves(&self) -> Vec<sealgrid_seal::digest::Digest> {
+    fn leaves(&self) -> Vec<Digest> {
         let pairs = self.graph.parameters().iter().zip(&self.salts).enumerate();
         pairs.map(|(index, (tensor, salt))| commitment::leaf(index, salt.0.expose(), tensor)).collect()
     }

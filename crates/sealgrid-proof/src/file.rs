@@ -2,21 +2,31 @@
 //!
 //! ```text
 //! "SGP1", then canonical CBOR:
-//! [[1, model commitment, nonce, records, [input…] or null, [output…]], commitment, wires, attached, last, opening]
+//! [[1, model commitment, nonce, records, [input…] or null, [output…], weights are private], argument]
+//!
+//! argument = [commitment, wires, attached, last, opening]
 //! ```
 //!
 //! Wires and the last step's messages are elements of the extension field, five coordinates of four bytes (little endian, below the
 //! order) each; the opening is the library's encoding.
+
+mod registered;
+
+use std::sync::Arc;
 
 use minicbor::bytes::ByteVec;
 use minicbor::{Decode, Encode};
 use p3_field::{BasedVectorSpace as _, PrimeField32 as _};
 use rand_core::CryptoRng;
 use sealgrid_graph::execute::{Batch, Prepared};
+use sealgrid_graph::integer::Graph;
 use sealgrid_graph::model::{Model, ModelCommitment};
 use sealgrid_seal::canonical;
 use sealgrid_seal::digest::labels;
 
+pub use self::registered::{
+    MAGIC as REGISTERED_MAGIC, RegisteredModel, RegisteredParameters, RegistrationError,
+};
 use crate::argument::{self, Argument, TooLarge};
 use crate::channel::ProofError;
 use crate::commit::Commitment;
@@ -59,6 +69,9 @@ pub struct Statement {
     /// What they yield.
     #[n(5)]
     pub outputs: Vec<Batch>,
+    /// Whether it is proven about the registered parameters, so that nobody needs them to check it.
+    #[n(6)]
+    pub weights_private: bool,
 }
 
 /// Why a run is not proven.
@@ -97,6 +110,12 @@ pub enum VerifyError {
     /// It is about another model.
     #[error("the proof is about the model {0}")]
     OtherModel(ModelCommitment),
+    /// Its weights are public, and they are not here.
+    #[error("the proof was made for those who hold the model, weights included")]
+    NeedsModel,
+    /// The model's registration is not what it must be.
+    #[error(transparent)]
+    Registration(RegistrationError),
     /// It states what no run of the model can be.
     #[error(transparent)]
     Statement(#[from] NotProvable),
@@ -112,6 +131,8 @@ impl VerifyError {
         match self {
             Self::Malformed => "E-PRF-10",
             Self::OtherModel(_) => "E-PRF-11",
+            Self::NeedsModel => "E-PRF-14",
+            Self::Registration(error) => error.code(),
             Self::Statement(_) => "E-PRF-12",
             Self::Proof(_) => "E-PRF-13",
         }
@@ -119,12 +140,12 @@ impl VerifyError {
 }
 
 impl Statement {
-    fn run(&self, model: &Model) -> Result<Run, NotProvable> {
+    fn run(&self, graph: &Arc<Graph>, weights: Weights<'_>) -> Result<Run, NotProvable> {
         let inputs = match &self.inputs {
             Some(inputs) => Inputs::Public(inputs),
             None => Inputs::Private(usize::try_from(self.records).expect("u32 fits usize")),
         };
-        Run::new(model.graph(), Weights::Public, inputs, self.outputs.clone())
+        Run::new(graph, weights, inputs, self.outputs.clone())
     }
 
     fn transcript(&self) -> Transcript {
@@ -134,12 +155,17 @@ impl Statement {
     }
 }
 
-/// Proves a run of `model`, which `prepared` runs, on `inputs`. They are told with the proof when `public`.
+/// Proves a run of `model`, which `prepared` runs, on `inputs`. They are told with the proof when `public`. Without `parameters` whoever checks
+/// the proof must hold the model.
 ///
 /// # Errors
 /// [`ProveError`].
+///
+/// # Panics
+/// When `parameters` are not the model's.
 pub fn prove(
     model: &Model,
+    parameters: Option<&RegisteredParameters>,
     prepared: &dyn Prepared,
     inputs: &[Batch],
     public: bool,
@@ -156,8 +182,15 @@ pub fn prove(
         records: u32::try_from(records).map_err(|_| TooLarge { elements: records })?,
         inputs: public.then(|| inputs.to_vec()),
         outputs,
+        weights_private: parameters.is_some(),
     };
-    let run = statement.run(model)?;
+    let run = match parameters {
+        None => statement.run(model.graph(), Weights::Public)?,
+        Some(own) => {
+            let run = statement.run(model.graph(), Weights::Private(&own.registration))?;
+            run.with_parameters(&own.parameters)
+        }
+    };
     let mut content = run.witness(prepared, inputs)?;
     let argument = argument::prove(&run, &content, statement.transcript(), rng);
     wipe(&mut content);
@@ -171,33 +204,64 @@ impl Proof {
         &self.statement
     }
 
-    /// Checks the proof with the model that it is about; yields its bits of soundness.
+    /// Checks the proof with the model that it is about, and with `own`, its registered parameters, where it is about these; yields its bits of soundness.
     ///
     /// # Errors
     /// [`VerifyError`].
-    pub fn verify(&self, model: &Model, rng: &mut impl CryptoRng) -> Result<f64, VerifyError> {
+    pub fn verify(
+        &self,
+        model: &Model,
+        own: Option<&RegisteredParameters>,
+        rng: &mut impl CryptoRng,
+    ) -> Result<f64, VerifyError> {
         if model.commitment() != self.statement.model {
             return Err(VerifyError::OtherModel(self.statement.model));
         }
+        let weights = match (self.statement.weights_private, own) {
+            (false, _) => Weights::Public,
+            (true, Some(own)) => Weights::Private(&own.registration),
+            (true, None) => return Err(VerifyError::Registration(RegistrationError::None)),
+        };
+        self.check(model.graph(), weights, rng)
+    }
+
+    /// Checks the proof with what was published of the model, which holds no parameters ([`RegisteredModel::verify`] has shown that the registration is
+    /// true); yields its bits of soundness.
+    ///
+    /// # Errors
+    /// [`VerifyError`].
+    pub fn verify_registered(
+        &self,
+        model: &RegisteredModel,
+        rng: &mut impl CryptoRng,
+    ) -> Result<f64, VerifyError> {
+        if model.public().commitment() != self.statement.model {
+            return Err(VerifyError::OtherModel(self.statement.model));
+        }
+        if !self.statement.weights_private {
+            return Err(VerifyError::NeedsModel);
+        }
+        self.check(&model.graph, Weights::Private(&model.registration), rng)
+    }
+
+    fn check(
+        &self,
+        graph: &Arc<Graph>,
+        weights: Weights<'_>,
+        rng: &mut impl CryptoRng,
+    ) -> Result<f64, VerifyError> {
         let same_records = |batch: &Batch| u32::try_from(batch.records()) == Ok(self.statement.records);
         if !self.statement.inputs.iter().flatten().chain(&self.statement.outputs).all(same_records) {
             return Err(VerifyError::Malformed);
         }
-        let run = self.statement.run(model)?;
+        let run = self.statement.run(graph, weights)?;
         Ok(argument::verify(&run, &self.argument, self.statement.transcript(), rng)?)
     }
 
     /// The file's bytes.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        let file = File {
-            statement: self.statement.clone(),
-            commitment: self.argument.commitment.to_bytes(),
-            wires: elements_to_bytes(&self.argument.wires),
-            attached: self.argument.attached.clone().into(),
-            last: elements_to_bytes(&self.argument.last),
-            opening: self.argument.opening.clone().into(),
-        };
+        let file = File { statement: self.statement.clone(), argument: StoredArgument::of(&self.argument) };
         [&MAGIC[..], &canonical::encode(&file)].concat()
     }
 
@@ -211,13 +275,7 @@ impl Proof {
         if file.statement.version != VERSION {
             return Err(VerifyError::Malformed);
         }
-        let argument = Argument {
-            commitment: Commitment::from_bytes(file.commitment),
-            wires: elements_from_bytes(&file.wires).ok_or(VerifyError::Malformed)?,
-            attached: file.attached.into(),
-            last: elements_from_bytes(&file.last).ok_or(VerifyError::Malformed)?,
-            opening: file.opening.into(),
-        };
+        let argument = file.argument.read().ok_or(VerifyError::Malformed)?;
         Ok(Self { statement: file.statement, argument })
     }
 }
@@ -226,16 +284,45 @@ impl Proof {
 struct File {
     #[n(0)]
     statement: Statement,
-    #[cbor(n(1), with = "minicbor::bytes")]
+    #[n(1)]
+    argument: StoredArgument,
+}
+
+/// An argument as it stands in a file.
+#[derive(Encode, Decode)]
+struct StoredArgument {
+    #[cbor(n(0), with = "minicbor::bytes")]
     commitment: [u8; 32],
-    #[n(2)]
+    #[n(1)]
     wires: ByteVec,
-    #[n(3)]
+    #[n(2)]
     attached: ByteVec,
-    #[n(4)]
+    #[n(3)]
     last: ByteVec,
-    #[n(5)]
+    #[n(4)]
     opening: ByteVec,
+}
+
+impl StoredArgument {
+    fn of(argument: &Argument) -> Self {
+        Self {
+            commitment: argument.commitment.to_bytes(),
+            wires: elements_to_bytes(&argument.wires),
+            attached: argument.attached.clone().into(),
+            last: elements_to_bytes(&argument.last),
+            opening: argument.opening.clone().into(),
+        }
+    }
+
+    fn read(self) -> Option<Argument> {
+        Some(Argument {
+            commitment: Commitment::from_bytes(self.commitment),
+            wires: elements_from_bytes(&self.wires)?,
+            attached: self.attached.into(),
+            last: elements_from_bytes(&self.last)?,
+            opening: self.opening.into(),
+        })
+    }
 }
 
 fn elements_to_bytes(elements: &[Challenge]) -> ByteVec {
@@ -267,6 +354,9 @@ fn elements_from_bytes(bytes: &[u8]) -> Option<Vec<Challenge>> {
 pub fn fuzz_parse(bytes: &[u8]) {
     if let Ok(proof) = Proof::from_bytes(bytes) {
         assert_eq!(proof.to_bytes(), bytes, "one spelling");
+    }
+    if let Ok(model) = RegisteredModel::from_bytes(bytes) {
+        assert_eq!(model.to_bytes(), bytes, "one spelling");
     }
     crate::commit::fuzz_open(bytes);
 }

@@ -94,6 +94,11 @@ impl Shape {
         self.count
     }
 
+    /// Proofs that it bears.
+    pub(crate) fn openings(self) -> u32 {
+        u32::try_from(self.pads / QUERIES).expect("at most 2^12")
+    }
+
     /// Rows.
     fn rows(self) -> usize {
         self.count.div_ceil(self.row)

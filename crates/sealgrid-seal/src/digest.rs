@@ -185,6 +185,10 @@ pub mod labels {
         MODEL_CARD = "sealgrid/model/card/v1";
         /// Model commitment: card, architecture and parameter root together.
         MODEL = "sealgrid/model/commitment/v1";
+        /// Registration of a model's parameters for proofs of runs.
+        MODEL_REGISTRATION = "sealgrid/model/registration/v1";
+        /// What hides a registration, derived from the salts of a model.
+        MODEL_REGISTRATION_SEED = "sealgrid/model/registration-seed/v1";
         /// Bytes of a model file, as its owner signs them.
         MODEL_FILE = "sealgrid/model/file/v1";
         /// An owner's word that nodes of a grid may serve a model.

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use sealgrid_graph::execute::{Batch, Executor};
 use sealgrid_graph::fast::FastExecutor;
-use sealgrid_graph::model::Model;
-use sealgrid_proof::file::{self, ProveError, VerifyError};
-pub use sealgrid_proof::file::{MAGIC as PROOF_MAGIC, Proof};
+use sealgrid_graph::model::{Model, PublicModel};
+use sealgrid_proof::file::{self, ProveError, RegisteredParameters, RegistrationError, VerifyError};
+pub use sealgrid_proof::file::{MAGIC as PROOF_MAGIC, Proof, REGISTERED_MAGIC, RegisteredModel};
 
 use crate::failure::Failure;
 
@@ -20,12 +20,51 @@ pub fn kernels() -> String {
     FastExecutor::new().backend().name().to_owned()
 }
 
-/// Proves what `model` yields on `inputs`, which the proof tells when `public`.
-pub fn prove(model: &Model, inputs: &[Batch], public: bool) -> Result<Proof, Failure> {
+/// What a registration tells of the weights.
+pub const REGISTRATION_TELLS: &str = "the architecture, the bits of each layer's largest bias, and for each layer, rounded up to four significant bits, the \
+    greatest sum of the weights' magnitudes into one output";
+
+/// The parameters of a registered model.
+pub fn parameters(model: &Model) -> Result<RegisteredParameters, Failure> {
+    RegisteredParameters::of(model).map_err(|error| not_registered(&error))
+}
+
+/// Registers the weights of `model` for so many proofs: the model with its new identity, and what to publish of it.
+pub fn register(model: Model, openings: u32) -> Result<(Model, RegisteredModel), Failure> {
+    let (model, own) =
+        RegisteredParameters::register(model, openings).map_err(|error| not_registered(&error))?;
+    let registered = own.publish(&model, &mut crate::entropy()).map_err(|error| not_registered(&error))?;
+    Ok((model, registered))
+}
+
+/// Checks a registration; yields its bits of soundness.
+pub fn verify_registration(model: &RegisteredModel) -> Result<f64, Failure> {
+    model.verify(&mut crate::entropy()).map_err(|error| not_registered(&error))
+}
+
+/// A registration that cannot be made, or is rejected.
+pub fn not_registered(error: &RegistrationError) -> Failure {
+    let failure = Failure::new(error.code(), "the model's weights are not registered").because(error);
+    match error {
+        RegistrationError::None | RegistrationError::NotRegistrable(_) => {
+            failure.exit(3).hint("sealgrid model register MODEL --openings 32 --out FILE.sgm")
+        }
+        _ => failure.exit(4).hint("ask the model's owner for the file again"),
+    }
+}
+
+/// Proves what `model` yields on `inputs`, which the proof tells when `public`. Without `parameters` whoever checks it must hold the model.
+pub fn prove(
+    model: &Model,
+    parameters: Option<&RegisteredParameters>,
+    inputs: &[Batch],
+    public: bool,
+) -> Result<Proof, Failure> {
     let prepared = executor()
         .prepare(Arc::clone(model.graph()))
         .map_err(|error| Failure::new(error.code(), error.to_string()))?;
-    file::prove(model, prepared.as_ref(), inputs, public, &mut crate::entropy()).map_err(|error| {
+    let rng = &mut crate::entropy();
+    file::prove(model, parameters, prepared.as_ref(), inputs, public, rng).map_err(|error| {
         let failure = Failure::new(error.code(), "this run cannot be proven").because(&error);
         match error {
             ProveError::NotProvable(_) => failure
@@ -37,9 +76,36 @@ pub fn prove(model: &Model, inputs: &[Batch], public: bool) -> Result<Proof, Fai
     })
 }
 
-/// Checks a proof with the model that it is about; yields its bits of soundness.
-pub fn verify(proof: &Proof, model: &Model) -> Result<f64, Failure> {
-    proof.verify(model, &mut crate::entropy()).map_err(|error| not_proven(&error))
+/// Whom a proof is checked with.
+pub enum Checker {
+    /// The model, weights included, and its registered parameters if it has some.
+    Owner(Model, Option<RegisteredParameters>),
+    /// What was published of it.
+    Anybody(Box<RegisteredModel>),
+}
+
+impl Checker {
+    /// What everybody may know of the model.
+    pub fn public(&self) -> PublicModel {
+        match self {
+            Self::Owner(model, _) => model.public(),
+            Self::Anybody(model) => model.public().clone(),
+        }
+    }
+
+    /// Checks a proof, and the registration that it rests on; yields the fewer bits of soundness of both.
+    pub fn verify(&self, proof: &Proof) -> Result<f64, Failure> {
+        match self {
+            Self::Owner(model, own) => {
+                proof.verify(model, own.as_ref(), &mut crate::entropy()).map_err(|error| not_proven(&error))
+            }
+            Self::Anybody(model) => {
+                let registration = verify_registration(model)?;
+                let run = proof.verify_registered(model, &mut crate::entropy());
+                Ok(run.map_err(|error| not_proven(&error))?.min(registration))
+            }
+        }
+    }
 }
 
 /// A proof that is rejected.

@@ -12,6 +12,7 @@ mod home;
 mod kept;
 mod local_grid;
 mod log_tiles;
+mod openings;
 mod output;
 mod passphrase;
 mod processes;

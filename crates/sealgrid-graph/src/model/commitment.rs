@@ -34,6 +34,20 @@ pub struct PublicModel {
     /// Root over the salted parameters.
     #[n(2)]
     pub parameter_root: Digest,
+    /// What proofs of runs rest on whose verifier has no parameters.
+    #[n(3)]
+    pub registration: Option<RegistrationId>,
+}
+
+/// Which registration of its parameters belongs to a model: the commitment that proofs of runs are about (docs/design/0005).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct RegistrationId {
+    /// Proofs that the commitment bears.
+    #[n(0)]
+    pub openings: u32,
+    /// Digest of the commitment and of what is known of the parameters.
+    #[n(1)]
+    pub digest: Digest,
 }
 
 /// One parameter of a model with what shows that it is the committed one.
@@ -54,12 +68,15 @@ pub struct ParameterOpening {
 }
 
 impl PublicModel {
-    /// `H(MODEL, card digest, architecture digest, parameter root)`.
+    /// `H(MODEL, card digest, architecture digest, parameter root)`, and the canonical registration behind them where there is one.
     #[must_use]
     pub fn commitment(&self) -> ModelCommitment {
         let card = Digest::of(labels::MODEL_CARD, &[&canonical::encode(&self.card)]);
-        let parts = [card, self.architecture.digest(), self.parameter_root];
-        ModelCommitment(Digest::of(labels::MODEL, &parts.each_ref().map(|digest| digest.0.as_slice())))
+        let registration = self.registration.as_ref().map(canonical::encode);
+        let digests = [card, self.architecture.digest(), self.parameter_root];
+        let mut parts: Vec<&[u8]> = digests.iter().map(|digest| digest.0.as_slice()).collect();
+        parts.extend(registration.as_deref());
+        ModelCommitment(Digest::of(labels::MODEL, &parts))
     }
 
     /// Checks that the card is the architecture's.

@@ -56,7 +56,7 @@ fn proven(model: &Model, public: bool) -> Proof {
     let data = Data::I8(vec![1, 2, 30, -40, 127, -128]);
     let inputs = [Batch::new(3, shape(&[1, 2]), data).expect("filled")];
     let prepared = Reference.prepare(model.graph().clone()).expect("always");
-    prove(model, prepared.as_ref(), &inputs, public, &mut rng(2)).expect("provable")
+    prove(model, None, prepared.as_ref(), &inputs, public, &mut rng(2)).expect("provable")
 }
 
 fn code(result: Result<f64, VerifyError>) -> Option<&'static str> {
@@ -70,9 +70,9 @@ fn a_proof_survives_its_file_and_convinces_with_its_model_alone() {
         let bytes = proven(&model, public).to_bytes();
         let proof = Proof::from_bytes(&bytes).expect("a proof");
         assert_eq!(proof.claimed().inputs.is_some(), public);
-        let bits = proof.verify(&model, &mut rng(3)).expect("an honest proof");
+        let bits = proof.verify(&model, None, &mut rng(3)).expect("an honest proof");
         assert!(bits > 100.0, "{bits}");
-        assert_eq!(code(proof.verify(&self::model(11), &mut rng(3))), Some("E-PRF-11"));
+        assert_eq!(code(proof.verify(&self::model(11), None, &mut rng(3))), Some("E-PRF-11"));
         fuzz_parse(&bytes);
     }
 }
@@ -84,7 +84,7 @@ fn every_part_of_the_statement_is_bound() {
     let changed = |change: fn(&mut Proof)| {
         let mut changed = proof.clone();
         change(&mut changed);
-        code(changed.verify(&model, &mut rng(3)))
+        code(changed.verify(&model, None, &mut rng(3)))
     };
     let batch =
         |elements: [i8; 9]| Batch::new(3, shape(&[1, 3]), Data::I8(elements.to_vec())).expect("filled");
@@ -96,14 +96,14 @@ fn every_part_of_the_statement_is_bound() {
     assert_eq!(changed(|proof| proof.statement.inputs = Some(Vec::new())), Some("E-PRF-12"));
     let mut other = proof.clone();
     other.statement.outputs = vec![batch([0; 9])];
-    assert_eq!(code(other.verify(&model, &mut rng(3))), Some("E-PRF-13"));
+    assert_eq!(code(other.verify(&model, None, &mut rng(3))), Some("E-PRF-13"));
     let data = Data::I8(vec![1, 2, 30, -40, 127, -127]);
     let mut other = proof.clone();
     other.statement.inputs = Some(vec![Batch::new(3, shape(&[1, 2]), data).expect("filled")]);
-    assert_eq!(code(other.verify(&model, &mut rng(3))), Some("E-PRF-13"));
+    assert_eq!(code(other.verify(&model, None, &mut rng(3))), Some("E-PRF-13"));
     let mut other = proof.clone();
     other.argument.opening = proven(&model, true).argument.opening;
-    assert!(other.verify(&model, &mut rng(3)).is_ok(), "the same seed made the same proof");
+    assert!(other.verify(&model, None, &mut rng(3)).is_ok(), "the same seed made the same proof");
 }
 
 #[test]
@@ -114,7 +114,7 @@ fn no_changed_byte_is_taken() {
         let mut changed = bytes.clone();
         let place = step * bytes.len() / 300;
         changed[place] ^= 1 << (step % 8);
-        let result = Proof::from_bytes(&changed).and_then(|proof| proof.verify(&model, &mut rng(3)));
+        let result = Proof::from_bytes(&changed).and_then(|proof| proof.verify(&model, None, &mut rng(3)));
         assert!(result.is_err(), "byte {place}");
     }
     for length in [0, 3, 4, 100, bytes.len() - 1] {
@@ -128,13 +128,139 @@ fn two_proofs_of_one_run_share_nothing_that_is_sent() {
     let model = model(10);
     let inputs = [Batch::new(1, shape(&[1, 2]), Data::I8(vec![5, 6])).expect("filled")];
     let prepared = Reference.prepare(model.graph().clone()).expect("always");
-    let of = |seed| prove(&model, prepared.as_ref(), &inputs, false, &mut rng(seed)).expect("provable");
+    let of = |seed| prove(&model, None, prepared.as_ref(), &inputs, false, &mut rng(seed)).expect("provable");
     let (one, other) = (of(2), of(3));
     assert_ne!(one.argument.commitment, other.argument.commitment);
     let pairs = one.argument.wires.iter().chain(&one.argument.last);
     assert!(
         pairs.zip(other.argument.wires.iter().chain(&other.argument.last)).all(|(one, other)| one != other)
     );
+}
+
+/// A registered model, its parameters, a proof of a run, and what is published, as bytes.
+fn registered() -> (Model, RegisteredParameters, Proof, Vec<u8>) {
+    let (model, own) = RegisteredParameters::register(model(10), 2).expect("registrable");
+    let inputs = [Batch::new(1, shape(&[1, 2]), Data::I8(vec![5, 6])).expect("filled")];
+    let prepared = Reference.prepare(model.graph().clone()).expect("always");
+    let proof = prove(&model, Some(&own), prepared.as_ref(), &inputs, false, &mut rng(2)).expect("provable");
+    let published = own.publish(&model, &mut rng(3)).expect("within its bounds").to_bytes();
+    (model, own, proof, published)
+}
+
+#[test]
+fn a_proof_convinces_who_has_neither_weights_nor_records() {
+    let (model, own, proof, published) = registered();
+    let bytes = proof.to_bytes();
+    // No byte of either file has a weight in it: weights are one byte each, so look for all of them together.
+    let weights = [3, 0xfe, 100, 7, 0xff, 1];
+    for file in [&bytes, &published] {
+        assert!(!file.windows(weights.len()).any(|window| window == weights));
+    }
+    let proof = Proof::from_bytes(&bytes).expect("a proof");
+    let read = RegisteredModel::from_bytes(&published).expect("a registered model");
+    assert_eq!(read.to_bytes(), published);
+    assert_eq!((read.openings(), read.public().commitment()), (2, model.commitment()));
+    assert!(read.verify(&mut rng(4)).expect("an honest registration") > 100.0);
+    assert!(proof.verify_registered(&read, &mut rng(4)).expect("an honest proof") > 100.0);
+    // Its owner, who has the parameters, is convinced as well; from the file of the model, too.
+    let again = Model::from_bytes(&model.to_bytes()).expect("a model");
+    let theirs = RegisteredParameters::of(&again).expect("registered");
+    assert_eq!(theirs.root(), own.root());
+    assert!(proof.verify(&again, Some(&theirs), &mut rng(4)).is_ok());
+    assert_eq!(code(proof.verify(&again, None, &mut rng(4))), Some("E-PRF-20"));
+    // One that was made with public weights is not for this verifier.
+    let inputs = [Batch::new(1, shape(&[1, 2]), Data::I8(vec![5, 6])).expect("filled")];
+    let prepared = Reference.prepare(model.graph().clone()).expect("always");
+    let public = prove(&model, None, prepared.as_ref(), &inputs, false, &mut rng(2)).expect("provable");
+    assert_eq!(code(public.verify_registered(&read, &mut rng(4))), Some("E-PRF-14"));
+    let mut claimed = public;
+    claimed.statement.weights_private = true;
+    assert_eq!(code(claimed.verify_registered(&read, &mut rng(4))), Some("E-PRF-13"));
+}
+
+#[test]
+fn a_registration_is_the_one_that_the_identity_names() {
+    let (model, _, proof, published) = registered();
+    let read = RegisteredModel::from_bytes(&published).expect("a registered model");
+    let failed = |result: Result<f64, RegistrationError>| result.err().map(|error| error.code());
+    // Another model, another root, another bound.
+    let (other, own) = RegisteredParameters::register(self::model(11), 2).expect("registrable");
+    assert_ne!(other.commitment(), model.commitment());
+    let other = own.publish(&other, &mut rng(3)).expect("within its bounds");
+    assert_eq!(code(proof.verify_registered(&other, &mut rng(4))), Some("E-PRF-11"));
+    let mut changed = read.clone();
+    changed.registration.registered.root = own.root();
+    assert_eq!(failed(changed.verify(&mut rng(4))), Some("E-PRF-21"));
+    assert_eq!(code(proof.verify_registered(&changed, &mut rng(4))), Some("E-PRF-13"));
+    let mut changed = read.clone();
+    changed.registration.bounds[0].sums += 1;
+    assert_eq!(failed(changed.verify(&mut rng(4))), Some("E-PRF-21"));
+    // Another owner's argument for the right registration; a registration that no identity names.
+    let mut changed = read.clone();
+    changed.argument = other.argument;
+    assert_eq!(failed(changed.verify(&mut rng(4))), Some("E-PRF-25"));
+    let mut changed = read;
+    changed.public.registration = None;
+    assert_eq!(failed(changed.verify(&mut rng(4))), Some("E-PRF-20"));
+    assert_eq!(RegisteredParameters::of(&self::model(10)).err().map(|error| error.code()), Some("E-PRF-20"));
+    // A model that names another registration than its parameters'.
+    let named = sealgrid_graph::model::RegistrationId {
+        openings: 3,
+        digest: model.registration().expect("one").digest,
+    };
+    let forged = self::model(10).registered(named);
+    assert_eq!(RegisteredParameters::of(&forged).err().map(|error| error.code()), Some("E-PRF-21"));
+}
+
+#[test]
+fn no_changed_byte_of_a_registered_model_is_taken() {
+    let (model, _, proof, published) = registered();
+    for step in 0..200 {
+        let mut changed = published.clone();
+        let place = step * published.len() / 200;
+        changed[place] ^= 1 << (step % 8);
+        let taken =
+            RegisteredModel::from_bytes(&changed).and_then(|read| read.verify(&mut rng(4)).map(|_| read));
+        // A card of another wording is a valid model of another identity: the proof is not about it.
+        assert!(taken.map_or(true, |read| read.public().commitment() != model.commitment()), "byte {place}");
+    }
+    let bytes = proof.to_bytes();
+    let read = RegisteredModel::from_bytes(&published).expect("a registered model");
+    for step in 0..200 {
+        let mut changed = bytes.clone();
+        let place = step * bytes.len() / 200;
+        changed[place] ^= 1 << (step % 8);
+        let result =
+            Proof::from_bytes(&changed).and_then(|proof| proof.verify_registered(&read, &mut rng(3)));
+        assert!(result.is_err(), "byte {place}");
+    }
+    for length in [0, 3, 4, 100, published.len() - 1] {
+        let cut = RegisteredModel::from_bytes(&published[..length]).map(drop);
+        assert_eq!(cut.map_err(|error| error.code()), Err("E-PRF-24"), "{length} bytes");
+    }
+}
+
+#[test]
+fn what_cannot_be_registered_says_why() {
+    let errors: [(RegistrationError, &str); 3] = [
+        (RegistrationError::from(TooLarge { elements: 1 << 25 }), "E-RES-81"),
+        (
+            RegistrationError::NotRegistrable(crate::registration::NotRegistrable::OtherArchitecture),
+            "E-PRF-22",
+        ),
+        (RegistrationError::NotInTable(crate::lookups::NotInTable { looked: 0, slot: 0 }), "E-PRF-23"),
+    ];
+    for (error, code) in errors {
+        assert_eq!(error.code(), code);
+    }
+    // A bias that no field of 31 bits holds with a sign.
+    let wide = RegisteredParameters::register(model(1 << 30), 2).expect("committed to");
+    let published = wide.1.publish(&wide.0, &mut rng(3)).map(drop);
+    assert_eq!(published.map_err(|error| error.code()), Err("E-PRF-22"));
+    for openings in [0, crate::weights::OPENINGS_MAX + 1] {
+        let none = RegisteredParameters::register(model(10), openings).map(drop);
+        assert_eq!(none.map_err(|error| error.code()), Err("E-RES-81"));
+    }
 }
 
 #[test]

@@ -1,8 +1,9 @@
-//! `sealgrid model`: import, inspect, publish, list.
+//! `sealgrid model`: import, inspect, register, publish, list.
 
 mod describe;
 mod import;
 mod publish;
+mod register;
 
 use std::path::{Path, PathBuf};
 
@@ -15,13 +16,15 @@ use crate::output::{Output, Report, table};
 pub use describe::describe;
 pub use import::{Source, import};
 
-/// Import, inspect, publish, list models.
+/// Import, inspect, register, publish, list models.
 #[derive(Debug, clap::Subcommand)]
 pub enum ModelCommand {
     /// Import an ONNX model.
     Import(import::Import),
     /// Show what a model file holds and what it would cost to run.
     Inspect(Inspect),
+    /// Register a model's weights for proofs that tell nothing of them.
+    Register(register::Register),
     /// Give a model to the nodes of a grid, and have the grid's directory name it.
     Publish(publish::Publish),
     /// List the models of this home, or those that a grid's nodes hold.
@@ -34,6 +37,7 @@ impl ModelCommand {
         match self {
             Self::Import(command) => command.run(home, output),
             Self::Inspect(command) => command.run(home),
+            Self::Register(command) => command.run(home, output),
             Self::Publish(command) => command.run(home, output),
             Self::List(command) => match command.grid {
                 Some(grid) => publish::held(grid, command.roots.as_deref(), home),

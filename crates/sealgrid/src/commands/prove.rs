@@ -4,12 +4,12 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use super::{data, model};
-use crate::asking;
 use crate::data::{Records, Results};
-use crate::engines::{self, Proof};
+use crate::engines::{self, Checker, Proof, RegisteredModel};
 use crate::failure::{Failure, unwritable};
 use crate::home::Home;
 use crate::output::{Output, Report, duration, facts, thousands};
+use crate::{asking, openings};
 
 /// Run a model here and prove what it yields, without telling the records.
 #[derive(Debug, clap::Args)]
@@ -25,6 +25,9 @@ pub struct Prove {
     /// Put the records into the proof: it then says that *these* records yield the results.
     #[arg(long)]
     show_input: bool,
+    /// Make the proof for those who hold the model, though its weights are registered: it spends no opening.
+    #[arg(long)]
+    show_weights: bool,
     /// Where the results go: .csv, .npy or .json.
     #[arg(long, value_name = "FILE")]
     results: Option<PathBuf>,
@@ -48,28 +51,45 @@ impl Prove {
         }
         let started = Instant::now();
         let mut progress = output.progress("proving", 2);
-        let proof = engines::prove(&model, &inputs, self.show_input)?;
+        let registration = model.registration().filter(|_| !self.show_weights);
+        let parameters = registration.map(|_| engines::parameters(&model)).transpose()?;
+        let read = started.elapsed();
+        let left = match (&parameters, registration) {
+            (Some(parameters), Some(registration)) => {
+                Some(openings::spend(home, parameters.root(), registration.openings, &self.out)?)
+            }
+            _ => None,
+        };
+        let started = Instant::now();
+        let proof = engines::prove(&model, parameters.as_ref(), &inputs, self.show_input)?;
         let proven = started.elapsed();
         progress.at(1, "checking");
+        let checker = Checker::Owner(model, parameters);
         let started = Instant::now();
-        let bits = engines::verify(&proof, &model)?;
+        let bits = checker.verify(&proof)?;
         let verified = started.elapsed();
         progress.at(2, "done");
         let bytes = proof.to_bytes();
         std::fs::write(&self.out, &bytes).map_err(|error| unwritable(&self.out, &error))?;
         if let Some(path) = &self.results {
-            asking::decode(&proof.claimed().outputs, &model.public(), &records).write(path)?;
+            asking::decode(&proof.claimed().outputs, &checker.public(), &records).write(path)?;
         }
         let mut out = facts();
         out.add_row(["proof", &self.out.display().to_string()]);
-        out.add_row(["model", &model.commitment().to_string()]);
+        out.add_row(["model", &proof.claimed().model.to_string()]);
         out.add_row(["records", &records.rows.len().to_string()]);
+        if let Some(left) = left {
+            out.add_row(["registration read in", &duration(read)]);
+            out.add_row(["openings left", &left.to_string()]);
+        }
         out.add_row(["proven in", &duration(proven)]);
         out.add_row(["checked in", &duration(verified)]);
         out.add_row(["bytes", &thousands(bytes.len() as u64)]);
         described(&mut out, &proof, bits);
-        out.add_row(["check it", &format!("sealgrid verify {} --model MODEL", self.out.display())]);
+        let with = if left.is_some() { "MODEL.sgr" } else { "MODEL" };
+        out.add_row(["check it", &format!("sealgrid verify {} --model {with}", self.out.display())]);
         let mut json = told(&proof, bits);
+        json["openings_left"] = left.into();
         json["out"] = self.out.display().to_string().into();
         json["bytes"] = bytes.len().into();
         json["prove_ns"] = u64::try_from(proven.as_nanos()).unwrap_or(u64::MAX).into();
@@ -78,17 +98,33 @@ impl Prove {
     }
 }
 
-const HIDES: [&str; 2] =
-    ["every value inside the run", "the records, where they are not put into the proof (zero-knowledge)"];
-const DOES_NOT_HIDE: [&str; 3] = [
-    "the results",
-    "how many records there are",
-    "the model: in this version who verifies holds it, weights included",
-];
 const ASSUMES: [&str; 2] = [
     "BLAKE3 behaves as a random function (Fiat-Shamir, Merkle trees)",
     "the proof library Plonky3 0.8, which nobody has audited yet",
 ];
+/// What is assumed of whoever makes proofs about registered weights.
+const COUNTED: &str =
+    "the prover makes no more proofs than the registration bears (for the weights' secrecy alone)";
+
+/// What a proof hides, does not hide, and assumes.
+fn limits(proof: &Proof) -> [Vec<&'static str>; 3] {
+    let claimed = proof.claimed();
+    let mut hides = vec!["every value inside the run"];
+    let mut tells = vec!["the results", "how many records there are"];
+    let mut assumes = ASSUMES.to_vec();
+    match claimed.inputs {
+        None => hides.push("the records"),
+        Some(_) => tells.push("the records: they are in the proof"),
+    }
+    if claimed.weights_private {
+        hides.push("the weights (zero-knowledge)");
+        tells.push(engines::REGISTRATION_TELLS);
+        assumes.push(COUNTED);
+    } else {
+        tells.push("the model: who checks this proof holds it, weights included");
+    }
+    [hides, tells, assumes]
+}
 
 /// What a proof shows, hides and assumes, for people.
 fn described(out: &mut comfy_table::Table, proof: &Proof, bits: f64) {
@@ -98,14 +134,16 @@ fn described(out: &mut comfy_table::Table, proof: &Proof, bits: f64) {
     };
     out.add_row(["shown", what]);
     out.add_row(["soundness", &format!("{bits:.1} bits, proven, all steps added up")]);
-    out.add_row(["hides", &HIDES.join("; ")]);
-    out.add_row(["does not hide", &DOES_NOT_HIDE.join("; ")]);
-    out.add_row(["assumes", &ASSUMES.join("; ")]);
+    let [hides, tells, assumes] = limits(proof);
+    out.add_row(["hides", &hides.join("; ")]);
+    out.add_row(["does not hide", &tells.join("; ")]);
+    out.add_row(["assumes", &assumes.join("; ")]);
 }
 
 /// The same for machines.
 fn told(proof: &Proof, bits: f64) -> serde_json::Value {
     let claimed = proof.claimed();
+    let [hides, tells, assumes] = limits(proof);
     serde_json::json!({
         "kind": "proof",
         "model": claimed.model.to_string(),
@@ -113,9 +151,10 @@ fn told(proof: &Proof, bits: f64) -> serde_json::Value {
         "records": claimed.records,
         "records_shown": claimed.inputs.is_some(),
         "soundness_bits": bits,
-        "hides": HIDES,
-        "does_not_hide": DOES_NOT_HIDE,
-        "assumes": ASSUMES,
+        "weights_shown": !claimed.weights_private,
+        "hides": hides,
+        "does_not_hide": tells,
+        "assumes": assumes,
     })
 }
 
@@ -128,17 +167,17 @@ pub fn verified(
 ) -> Result<(String, serde_json::Value, Results), Failure> {
     let model = model.ok_or_else(|| {
         Failure::new("E-USE-06", format!("{} is a proof, and no model was named", path.display()))
-            .why("in this version a proof is checked with the model that it is about")
-            .hint(format!("sealgrid verify {} --model MODEL", path.display()))
+            .why("a proof is checked with the registered model that it is about, or with the model itself")
+            .hint(format!("sealgrid verify {} --model MODEL.sgr", path.display()))
     })?;
-    let model = model::load(model, home)?;
+    let checker = checker(model, home)?;
     let proof = Proof::from_bytes(bytes).map_err(|error| engines::not_proven(&error))?;
     let started = Instant::now();
-    let bits = engines::verify(&proof, &model)?;
+    let bits = checker.verify(&proof)?;
     let took = duration(started.elapsed());
     let rows = vec![Vec::new(); usize::try_from(proof.claimed().records).unwrap_or(0)];
     let nobody = Records { columns: None, rows, ids: None };
-    let results = asking::decode(&proof.claimed().outputs, &model.public(), &nobody);
+    let results = asking::decode(&proof.claimed().outputs, &checker.public(), &nobody);
     let mut out = facts();
     out.add_row(["verdict", &format!("ACCEPTED in {took}")]);
     out.add_row(["model", &proof.claimed().model.to_string()]);
@@ -148,4 +187,16 @@ pub fn verified(
     json["accepted"] = true.into();
     json["results"] = results.to_json();
     Ok((out.to_string(), json, results))
+}
+
+/// What a file has for checking proofs: a model, or what was published of one.
+fn checker(path: &std::path::Path, home: &Home) -> Result<Checker, Failure> {
+    let published = std::fs::read(path).ok().filter(|bytes| bytes.starts_with(engines::REGISTERED_MAGIC));
+    if let Some(bytes) = published {
+        let model = RegisteredModel::from_bytes(&bytes).map_err(|error| engines::not_registered(&error))?;
+        return Ok(Checker::Anybody(Box::new(model)));
+    }
+    let model = model::load(path, home)?;
+    let own = model.registration().map(|_| engines::parameters(&model)).transpose()?;
+    Ok(Checker::Owner(model, own))
 }

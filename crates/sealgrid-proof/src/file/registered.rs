@@ -1,0 +1,278 @@
+//! What a model's owner publishes so that others can check proofs without its parameters, as a file.
+//!
+//! ```text
+//! "SGR1", then canonical CBOR: [1, public model, [parameters, openings, root], [[bits, sums]…], argument]
+//! ```
+//!
+//! The digest of version, registration and architecture stands in the model's identity; the argument shows that the registered parameters lie in the bounds.
+
+use std::sync::Arc;
+
+use minicbor::{Decode, Encode};
+use rand_core::CryptoRng;
+use sealgrid_graph::integer::Graph;
+use sealgrid_graph::model::{Model, PublicModel, RegistrationId};
+use sealgrid_graph::tensor::Tensor;
+use sealgrid_seal::canonical;
+use sealgrid_seal::digest::{Digest, labels};
+
+use super::{BYTES_MAX, StoredArgument};
+use crate::argument::{self, Argument, TooLarge};
+use crate::channel::ProofError;
+use crate::field::wipe;
+use crate::lookups::NotInTable;
+use crate::registration::{self, Bound, NotRegistrable, Registering, Registration};
+use crate::transcript::Transcript;
+use crate::weights::{Parameters, Registered, Shape};
+
+/// The first bytes of a file.
+pub const MAGIC: &[u8; 4] = b"SGR1";
+const VERSION: u16 = 1;
+
+/// A model's parameters and their registration: what a prover has.
+#[derive(Debug)]
+pub struct RegisteredParameters {
+    pub(super) parameters: Arc<Parameters>,
+    pub(super) registration: Registration,
+}
+
+/// What is published of a registered model.
+#[derive(Clone, Debug)]
+pub struct RegisteredModel {
+    pub(super) public: PublicModel,
+    pub(super) graph: Arc<Graph>,
+    pub(super) registration: Registration,
+    pub(super) argument: Argument,
+}
+
+/// Why parameters are not registered.
+#[derive(Debug, thiserror::Error)]
+pub enum RegistrationError {
+    /// The model has none.
+    #[error("the model is not registered")]
+    None,
+    /// It is not the one that the model names.
+    #[error("the registration is not the one that the model's identity names")]
+    Other,
+    /// They cannot be.
+    #[error(transparent)]
+    NotRegistrable(#[from] NotRegistrable),
+    /// They are not in their own bounds.
+    #[error(transparent)]
+    NotInTable(#[from] NotInTable),
+    /// The file is none.
+    #[error("the file is not a registered model of this version, or was cut or changed")]
+    Malformed,
+    /// It does not hold.
+    #[error(transparent)]
+    Proof(#[from] ProofError),
+}
+
+impl From<TooLarge> for RegistrationError {
+    fn from(error: TooLarge) -> Self {
+        Self::NotRegistrable(error.into())
+    }
+}
+
+impl RegistrationError {
+    /// The code of the index of errors.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::None => "E-PRF-20",
+            Self::Other => "E-PRF-21",
+            Self::NotRegistrable(NotRegistrable::TooLarge(_)) => "E-RES-81",
+            Self::NotRegistrable(NotRegistrable::OtherArchitecture) => "E-PRF-22",
+            Self::NotInTable(_) => "E-PRF-23",
+            Self::Malformed => "E-PRF-24",
+            Self::Proof(_) => "E-PRF-25",
+        }
+    }
+}
+
+#[derive(Encode, Decode)]
+struct StoredRegistered {
+    #[n(0)]
+    parameters: u32,
+    #[n(1)]
+    openings: u32,
+    #[cbor(n(2), with = "minicbor::bytes")]
+    root: [u8; 32],
+}
+
+#[derive(Encode, Decode)]
+struct StoredBound {
+    #[n(0)]
+    bits: u8,
+    #[n(1)]
+    sums: u64,
+}
+
+#[derive(Encode, Decode)]
+struct StoredModel {
+    #[n(0)]
+    version: u16,
+    #[n(1)]
+    public: PublicModel,
+    #[n(2)]
+    registered: StoredRegistered,
+    #[n(3)]
+    bounds: Vec<StoredBound>,
+    #[n(4)]
+    argument: StoredArgument,
+}
+
+fn stored(registration: &Registration) -> (StoredRegistered, Vec<StoredBound>) {
+    let Registered { shape, root } = registration.registered;
+    let parameters = u32::try_from(shape.count()).expect("at most 2^24");
+    let bounds = registration.bounds.iter().map(|bound| StoredBound { bits: bound.bits, sums: bound.sums });
+    (StoredRegistered { parameters, openings: shape.openings(), root }, bounds.collect())
+}
+
+/// What the model's identity names.
+fn id(registration: &Registration, graph: &Graph) -> RegistrationId {
+    let architecture = graph.architecture().digest();
+    let bytes = canonical::encode(&(VERSION, stored(registration)));
+    let digest = Digest::of(labels::MODEL_REGISTRATION, &[&bytes, &architecture.0]);
+    RegistrationId { openings: registration.registered.shape.openings(), digest }
+}
+
+fn transcript(id: RegistrationId) -> Transcript {
+    let mut transcript = Transcript::new(labels::PROOF);
+    transcript.absorb_bytes(labels::MODEL_REGISTRATION, &canonical::encode(&id));
+    transcript
+}
+
+impl RegisteredParameters {
+    /// Registers a model's parameters for so many proofs: the model with its new identity, and its parameters.
+    ///
+    /// # Errors
+    /// [`RegistrationError`].
+    pub fn register(model: Model, openings: u32) -> Result<(Model, Self), RegistrationError> {
+        let own = Self::commit(&model, openings)?;
+        let id = id(&own.registration, model.graph());
+        Ok((model.registered(id), own))
+    }
+
+    /// The parameters of a registered model.
+    ///
+    /// # Errors
+    /// [`RegistrationError`].
+    pub fn of(model: &Model) -> Result<Self, RegistrationError> {
+        let named = model.registration().ok_or(RegistrationError::None)?;
+        let own = Self::commit(model, named.openings)?;
+        if id(&own.registration, model.graph()) == named { Ok(own) } else { Err(RegistrationError::Other) }
+    }
+
+    fn commit(model: &Model, openings: u32) -> Result<Self, RegistrationError> {
+        let mut elements = registration::elements(model.graph());
+        let parameters = Parameters::commit(&elements, openings, &model.registration_seed(openings));
+        wipe(&mut elements);
+        let parameters = Arc::new(parameters?);
+        let registration = Registration::of(model.graph(), parameters.registered().clone());
+        Ok(Self { parameters, registration })
+    }
+
+    /// The root that all proofs of these parameters share: what the openings that are left are counted by.
+    #[must_use]
+    pub fn root(&self) -> [u8; 32] {
+        self.registration.registered.root
+    }
+
+    /// What to publish of `model`, which these are the parameters of.
+    ///
+    /// # Errors
+    /// [`RegistrationError`].
+    pub fn publish(
+        &self,
+        model: &Model,
+        rng: &mut impl CryptoRng,
+    ) -> Result<RegisteredModel, RegistrationError> {
+        let named = model.registration().ok_or(RegistrationError::None)?;
+        let conversation = Registering::new(model.graph(), &self.registration)?;
+        let conversation = conversation.with_parameters(&self.parameters);
+        let mut content = conversation.witness()?;
+        let argument = argument::prove(&conversation, &content, transcript(named), rng);
+        wipe(&mut content);
+        let registration = self.registration.clone();
+        let graph = without_parameters(&model.public()).ok_or(RegistrationError::Malformed)?;
+        Ok(RegisteredModel { public: model.public(), graph, registration, argument: argument? })
+    }
+}
+
+/// The graph of an architecture, with zeros for parameters.
+fn without_parameters(public: &PublicModel) -> Option<Arc<Graph>> {
+    let architecture = public.architecture.clone();
+    let zeros = architecture.parameters.iter().map(|value_type| {
+        let zeros = vec![0; value_type.shape.count()];
+        Tensor::from_elements(value_type, &zeros).ok()
+    });
+    let zeros = zeros.collect::<Option<Vec<_>>>()?;
+    Some(Arc::new(Graph::from_parts(architecture, zeros).ok()?))
+}
+
+impl RegisteredModel {
+    /// Card, architecture and identity.
+    #[must_use]
+    pub fn public(&self) -> &PublicModel {
+        &self.public
+    }
+
+    /// Proofs that the registration bears.
+    #[must_use]
+    pub fn openings(&self) -> u32 {
+        self.registration.registered.shape.openings()
+    }
+
+    /// Checks that the registration is the one that the model's identity names, and that the parameters lie in its bounds; yields the bits of soundness.
+    ///
+    /// # Errors
+    /// [`RegistrationError`].
+    pub fn verify(&self, rng: &mut impl CryptoRng) -> Result<f64, RegistrationError> {
+        let named = self.public.registration.ok_or(RegistrationError::None)?;
+        if id(&self.registration, &self.graph) != named {
+            return Err(RegistrationError::Other);
+        }
+        let conversation = Registering::new(&self.graph, &self.registration)?;
+        Ok(argument::verify(&conversation, &self.argument, transcript(named), rng)?)
+    }
+
+    /// The file's bytes.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let (registered, bounds) = stored(&self.registration);
+        let argument = StoredArgument::of(&self.argument);
+        let file =
+            StoredModel { version: VERSION, public: self.public.clone(), registered, bounds, argument };
+        [&MAGIC[..], &canonical::encode(&file)].concat()
+    }
+
+    /// Reads a file. Nothing in it is true before [`RegisteredModel::verify`] says so.
+    ///
+    /// # Errors
+    /// [`RegistrationError::Malformed`].
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, RegistrationError> {
+        let malformed = || RegistrationError::Malformed;
+        let body = bytes.strip_prefix(MAGIC).ok_or_else(malformed)?;
+        let file: StoredModel = canonical::decode(body, BYTES_MAX).map_err(|_| malformed())?;
+        if file.version != VERSION || file.public.check().is_err() {
+            return Err(malformed());
+        }
+        let StoredRegistered { parameters, openings, root } = file.registered;
+        let count = usize::try_from(parameters).map_err(|_| malformed())?;
+        // Before anything is made of its size: the architecture says how many parameters there are.
+        let declared = file.public.architecture.parameters.iter().map(|parameter| parameter.shape.count());
+        if declared.fold(0usize, usize::saturating_add) != count {
+            return Err(malformed());
+        }
+        let shape = Shape::new(count, openings).map_err(|_| malformed())?;
+        let graph = without_parameters(&file.public).ok_or_else(malformed)?;
+        let bounds = file.bounds.iter().map(|bound| Bound { bits: bound.bits, sums: bound.sums }).collect();
+        Ok(Self {
+            public: file.public,
+            graph,
+            registration: Registration { registered: Registered { shape, root }, bounds },
+            argument: file.argument.read().ok_or_else(malformed)?,
+        })
+    }
+}

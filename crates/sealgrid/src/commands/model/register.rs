@@ -1,0 +1,74 @@
+//! `sealgrid model register`: a model whose runs can be proven to people who have neither its weights nor the records.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use crate::engines;
+use crate::failure::{Failure, unwritable};
+use crate::home::Home;
+use crate::output::{Output, Report, duration, facts, thousands};
+
+/// Register a model's weights for proofs that tell nothing of them.
+///
+/// The registered model is another model to everybody: its identity names the registration. Give the .sgr file to whoever is to check proofs.
+#[derive(Debug, clap::Args)]
+pub struct Register {
+    /// Model file, or the name of an imported model.
+    model: PathBuf,
+    /// Where the registered model goes; what others need to check proofs goes beside it, as .sgr.
+    #[arg(short, long, value_name = "FILE")]
+    out: PathBuf,
+    /// Proofs that the registration bears; each makes all of them somewhat larger and slower.
+    #[arg(long, value_name = "N", default_value_t = 32)]
+    openings: u32,
+}
+
+impl Register {
+    /// Registers, shows that the weights lie in their bounds, checks that, writes both files.
+    pub fn run(self, home: &Home, output: Output) -> Result<Report, Failure> {
+        let model = super::load(&self.model, home)?;
+        let published = self.out.with_extension("sgr");
+        if published == self.out {
+            return Err(Failure::new("E-USE-02", "the registered model cannot be an .sgr file")
+                .hint("sealgrid model register MODEL --out MODEL.sgm"));
+        }
+        let mut progress = output.progress("registering", 2);
+        let started = Instant::now();
+        let (model, registered) = engines::register(model, self.openings)?;
+        let took = started.elapsed();
+        progress.at(1, "checking");
+        let started = Instant::now();
+        let bits = engines::verify_registration(&registered)?;
+        let checked = started.elapsed();
+        progress.at(2, "done");
+        let bytes = registered.to_bytes();
+        std::fs::write(&self.out, model.to_bytes()).map_err(|error| unwritable(&self.out, &error))?;
+        std::fs::write(&published, &bytes).map_err(|error| unwritable(&published, &error))?;
+        let mut out = facts();
+        out.add_row(["registered model", &format!("{} (secret: it holds the weights)", self.out.display())]);
+        out.add_row(["for those who check", &published.display().to_string()]);
+        out.add_row(["model", &model.commitment().to_string()]);
+        out.add_row(["proofs it bears", &self.openings.to_string()]);
+        out.add_row(["registered in", &duration(took)]);
+        out.add_row(["checked in", &duration(checked)]);
+        out.add_row(["bytes to publish", &thousands(bytes.len() as u64)]);
+        out.add_row(["soundness", &format!("{bits:.1} bits, proven, all steps added up")]);
+        out.add_row(["tells", engines::REGISTRATION_TELLS]);
+        out.add_row([
+            "prove a run",
+            &format!("sealgrid prove {} --input DATA --out P.proof", self.out.display()),
+        ]);
+        let json = serde_json::json!({
+            "out": self.out.display().to_string(),
+            "published": published.display().to_string(),
+            "model": model.commitment().to_string(),
+            "openings": self.openings,
+            "bytes": bytes.len(),
+            "register_ns": u64::try_from(took.as_nanos()).unwrap_or(u64::MAX),
+            "verify_ns": u64::try_from(checked.as_nanos()).unwrap_or(u64::MAX),
+            "soundness_bits": bits,
+            "tells": engines::REGISTRATION_TELLS,
+        });
+        Ok(Report::new(out.to_string(), json))
+    }
+}
