@@ -5,8 +5,8 @@ Needs ezkl and onnx (pip install ezkl onnx) and a release build of sealgrid. Lin
 results public on both sides. EZKL has no licence: its source can be read, and here it is only run as a peer to measure,
 never linked or copied.
 
-EZKL is tuned: of the settings in SETTINGS, those are kept under which at least as many of the first test records get the
-float model's class as in our quantised model, and of these the one that proves for the least CPU time. (Its own
+EZKL is tuned: of the settings in SETTINGS, those are kept under which as many of the first test records get the float
+model's class as in our quantised model, less one in a hundred, and of these the one that proves for the least CPU time. (Its own
 calibration leaves the decomposition as it is, and that fixes at least 2^15 rows: some ten times the cost of a small
 model.) Its SRS is made here by gen_srs, which is insecure (whoever makes it can forge proofs), and not counted. Nor is
 its setup, which we have not. Every call runs in a process of its own. EZKL is charged for the call alone, without the
@@ -36,14 +36,14 @@ MODELS = {"breast-cancer-mlp": "breast-cancer", "digits-mlp": "digits", "digits-
 NAMES = ("input_scale", "param_scale", "decomp_base", "decomp_legs", "num_inner_cols", "logrows")
 SETTINGS = {  # the best of wider searches by hand
     "breast-cancer-mlp": [
-        (13, 13, 256, 4, 1, 10), (10, 10, 128, 3, 2, 9), (8, 8, 512, 2, 2, 10), (8, 8, 1024, 2, 1, 11),
-        (7, 7, 1024, 2, 2, 11), (7, 7, 16384, 1, 1, 15),
+        (11, 11, 256, 3, 1, 10), (11, 11, 256, 3, 1, 9), (9, 9, 128, 3, 1, 10), (9, 9, 128, 3, 1, 9),
+        (8, 8, 1024, 2, 1, 11), (8, 8, 1024, 2, 2, 11), (7, 7, 1024, 2, 2, 11),
     ],
     "digits-mlp": [
-        (13, 13, 256, 4, 2, 11), (7, 7, 512, 2, 1, 10), (7, 7, 512, 2, 1, 11), (7, 7, 1024, 2, 2, 11),
-        (5, 5, 4096, 1, 1, 13), (5, 5, 256, 2, 1, 10),
+        (7, 7, 512, 2, 1, 10), (5, 5, 256, 2, 1, 10), (4, 4, 512, 1, 1, 10), (4, 4, 512, 1, 1, 9),
+        (4, 4, 256, 1, 1, 9), (4, 4, 512, 1, 1, 11), (4, 4, 512, 1, 2, 10),
     ],
-    "digits-cnn": [(7, 7, 512, 2, 2, 12), (7, 7, 16384, 1, 2, 15), (7, 7, 512, 2, 2, 17)],
+    "digits-cnn": [(4, 4, 512, 1, 2, 12), (4, 4, 512, 1, 1, 12), (4, 4, 512, 1, 2, 13), (7, 7, 16384, 1, 2, 15)],
 }
 
 # Starts a process and measures it from a small parent: Linux counts the parent's memory into the child's peak.
@@ -161,7 +161,7 @@ class Ezkl:
         _, rows = stage(self.folder, "settings", self.model, self.settings, self.compiled, *self.tuning)
         _, found = stage(self.folder, "classes", self.compiled, self.data, self.witness, records)
         right = sum(map(int.__eq__, found, classes))
-        if right < agreeing:
+        if right < agreeing - len(records) // 100:
             raise RuntimeError(f"{right} of {len(records)} classes as in floats, ours has {agreeing}")
         if not self.srs.exists():
             stage(self.folder, "call", "gen_srs", self.srs, self.tuning[-1])

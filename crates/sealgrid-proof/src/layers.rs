@@ -79,9 +79,9 @@ impl Layer {
 }
 
 /// Where a sum of products lies, and what is added to it; `None` when it may leave 32 bits.
-pub(crate) fn reach(operand: Interval, sums: u64, bits: u8) -> Option<Interval> {
+pub(crate) fn reach(operand: Interval, sums: u64, added: u64) -> Option<Interval> {
     let most = operand.low.unsigned_abs().max(operand.high.unsigned_abs());
-    let reach = most.checked_mul(sums)?.checked_add(1 << bits)?;
+    let reach = most.checked_mul(sums)?.checked_add(added)?;
     let reach = i32::try_from(reach).ok()?;
     Some(Interval { low: -i64::from(reach), high: reach.into() })
 }

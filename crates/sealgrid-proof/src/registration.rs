@@ -1,14 +1,16 @@
 //! That a model's committed parameters are what its architecture takes, shown once: every parameter lies in the range of its type, a bias within its
-//! bits, and the magnitudes of a channel's weights add up to no more than a bound. Whoever then checks a run without the parameters knows how far
+//! bound, and the magnitudes of a channel's weights add up to no more than a limit. Whoever then checks a run without the parameters knows how far
 //! its sums reach.
 //!
-//! Told are, besides the architecture: for each parameter the bits of its greatest magnitude, where its type leaves that open (biases), and for weights
-//! the greatest sum of magnitudes along a channel, rounded up to four significant bits.
+//! Told are, besides the architecture: for each parameter its greatest magnitude, where its type leaves that open (biases), and for each operation with
+//! weights its [`Reach`], from which the limit of each channel follows; all rounded up to ten significant bits.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use minicbor::{Decode, Encode};
 use p3_field::{PrimeCharacteristicRing as _, PrimeField32 as _};
-use sealgrid_graph::integer::{Graph, ParameterId, Primitive};
+use sealgrid_graph::integer::{Graph, ParameterId, Primitive, Requantise};
 use sealgrid_graph::range::Interval;
 use sealgrid_graph::tensor::{DType, Tensor};
 
@@ -19,34 +21,67 @@ use crate::lookups::{Columns, Form, Looked, Lookups, NotInTable, Table};
 use crate::maps::{LIMB_BITS, Map, Plus, Sum, Term, narrow, signed};
 use crate::weights::{Parameters, Places, Registered};
 
-/// What is known of one private parameter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Bound {
-    /// Its elements lie in `-2^bits … 2^bits − 1`.
-    pub bits: u8,
-    /// The magnitudes of a channel's weights add up to at most this; 0 where it is no weight.
-    pub sums: u64,
-}
-
 /// Committed parameters and what is known of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Registration {
     /// The commitment.
     pub registered: Registered,
-    /// One a parameter of the architecture.
-    pub bounds: Vec<Bound>,
+    /// Of each parameter of the architecture: the greatest magnitude of its elements.
+    pub magnitudes: Vec<u64>,
+    /// Of each operation with weights, in order.
+    pub reaches: Vec<Reach>,
 }
 
-/// Whether an operation multiplies by weights.
-pub(crate) fn has_weights(primitive: &Primitive) -> bool {
-    weight_of(primitive).is_some()
+/// How far the weights of an operation carry one step of its operand, in the channel that carries it farthest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Reach {
+    /// With the output stage's multiplier: what must not wrap.
+    #[n(0)]
+    pub product: u64,
+    /// Behind the output stage, in parts of [`STEP_PARTS`]: what tables are made for.
+    #[n(1)]
+    pub step: u64,
 }
 
-fn weight_of(primitive: &Primitive) -> Option<ParameterId> {
+/// Parts of a step, in which reaches are counted.
+pub const STEP_PARTS: u64 = 1 << 24;
+/// Greatest magnitude of a bias: with its sign it fits the field.
+const MAGNITUDE_MAX: u64 = 1 << 29;
+
+/// The weight of an operation that has one.
+pub(crate) fn weight_of(primitive: &Primitive) -> Option<ParameterId> {
+    staged(primitive).map(|(weight, _)| weight)
+}
+
+fn staged(primitive: &Primitive) -> Option<(ParameterId, &Requantise)> {
     match primitive {
-        Primitive::Linear { weight, .. } | Primitive::Convolution { weight, .. } => Some(*weight),
+        Primitive::Linear { weight, requantise, .. } | Primitive::Convolution { weight, requantise, .. } => {
+            Some((*weight, requantise))
+        }
         _ => None,
     }
+}
+
+/// The operations that have weights: which, and the stage behind them.
+fn layers(graph: &Graph) -> impl Iterator<Item = (ParameterId, &Requantise)> {
+    graph.operations().iter().filter_map(|operation| staged(&operation.primitive))
+}
+
+/// Multiplier and shift of a channel.
+fn entry(requantise: &Requantise, channel: usize) -> (u128, u8) {
+    let at = if requantise.multipliers.len() == 1 { 0 } else { channel };
+    (u128::from(requantise.multipliers[at].unsigned_abs().max(1)), requantise.shifts[at])
+}
+
+/// What the magnitudes of each channel's weights add up to at most, below 2^30, which is below the middle of the field.
+pub(crate) fn limits(reach: Reach, requantise: &Requantise, channels: usize) -> Vec<u64> {
+    let limit = |channel| {
+        let (multiplier, shift) = entry(requantise, channel);
+        let product = u128::from(reach.product) / multiplier;
+        let step = (u128::from(reach.step) << shift) / (multiplier * u128::from(STEP_PARTS));
+        u64::try_from(product.min(step)).unwrap_or(u64::MAX).min((1 << 30) - 1)
+    };
+    (0..channels).map(limit).collect()
 }
 
 /// Where each parameter begins when all stand behind each other.
@@ -68,64 +103,71 @@ pub fn elements(graph: &Graph) -> Vec<Element> {
     graph.parameters().iter().flat_map(of).collect()
 }
 
-/// Which parameters are weights.
-fn weights(graph: &Graph) -> Vec<bool> {
-    let mut are = vec![false; graph.parameters().len()];
-    let weights = graph.operations().iter().filter_map(|operation| weight_of(&operation.primitive));
-    weights.for_each(|id| are[id.0 as usize] = true);
-    are
-}
-
-/// Bits of a magnitude that a type leaves open: those of 32 bits are biases, which are far smaller.
-fn bits_of(dtype: DType) -> Option<u8> {
+/// The greatest magnitude of a type that leaves none open: those of 32 bits are biases, which are far smaller.
+fn magnitude_of(dtype: DType) -> Option<u64> {
     match dtype {
-        DType::I8 => Some(7),
-        DType::I16 => Some(15),
+        DType::I8 => Some(1 << 7),
+        DType::I16 => Some(1 << 15),
         DType::I32 => None,
     }
 }
 
-/// The least number with four significant bits that is not below `sum`.
-fn rounded_up(sum: u64) -> u64 {
-    let step = 1u64 << sum.max(1).ilog2().saturating_sub(3);
-    sum.max(1).next_multiple_of(step)
+/// The least number with ten significant bits that is not below `number`.
+fn rounded_up(number: u64) -> u64 {
+    let step = 1u64 << number.max(1).ilog2().saturating_sub(9);
+    number.max(1).checked_next_multiple_of(step).unwrap_or(u64::MAX)
 }
 
 impl Registration {
     /// What is told of the parameters of `graph`, which were committed to.
     #[must_use]
     pub fn of(graph: &Graph, registered: Registered) -> Self {
-        let bound = |(tensor, is_weight): (&Tensor, bool)| {
-            let magnitude = |value: i32| u64::from(if value < 0 { !value } else { value }.unsigned_abs());
-            let all = || (0..tensor.shape().count()).map(|at| tensor.at(at));
-            let bits = bits_of(tensor.dtype()).unwrap_or_else(|| {
-                let most = all().map(magnitude).max().unwrap_or(0);
-                u8::try_from((most + 1).next_power_of_two().ilog2()).expect("at most 32")
-            });
-            let channel = tensor.shape().count() / tensor.shape().axes().first().copied().unwrap_or(1);
-            let numbers: Vec<u64> = all().map(|value| value.unsigned_abs().into()).collect();
-            let most = numbers.chunks(channel.max(1)).map(|channel| channel.iter().sum()).max();
-            Bound { bits, sums: if is_weight { rounded_up(most.unwrap_or(0)) } else { 0 } }
+        let all = |tensor: &Tensor| (0..tensor.shape().count()).map(|at| tensor.at(at)).collect::<Vec<i32>>();
+        let magnitude = |tensor: &Tensor| {
+            magnitude_of(tensor.dtype()).unwrap_or_else(|| {
+                rounded_up(
+                    all(tensor).into_iter().map(|value| value.unsigned_abs().into()).max().unwrap_or(0),
+                )
+            })
         };
-        let bounds = graph.parameters().iter().zip(weights(graph)).map(bound).collect();
-        Self { registered, bounds }
+        let reach = |(weight, requantise): (ParameterId, &Requantise)| {
+            let tensor = &graph.parameters()[weight.0 as usize];
+            let weights = all(tensor);
+            let (mut product, mut step) = (0, 0);
+            for (channel, weights) in weights.chunks(depth(tensor)).enumerate() {
+                let sum: u128 = weights.iter().map(|weight| u128::from(weight.unsigned_abs())).sum();
+                let (multiplier, shift) = entry(requantise, channel);
+                product = product.max(sum * multiplier);
+                step = step.max((sum * multiplier * u128::from(STEP_PARTS)).div_ceil(1 << shift));
+            }
+            let [product, step] =
+                [product, step].map(|most| rounded_up(u64::try_from(most).unwrap_or(u64::MAX)));
+            Reach { product, step }
+        };
+        let magnitudes = graph.parameters().iter().map(magnitude).collect();
+        Self { registered, magnitudes, reaches: layers(graph).map(reach).collect() }
     }
 
     /// Whether it can be of the architecture of `graph`, of which the parameters are not looked at.
     pub(crate) fn fits(&self, graph: &Graph) -> bool {
         let count = graph.parameters().iter().map(|parameter| parameter.shape().count()).sum();
-        let each = self.bounds.iter().zip(graph.parameters()).zip(weights(graph));
-        let fits = |((bound, tensor), is_weight): ((&Bound, &Tensor), bool)| {
-            let bits = bits_of(tensor.dtype()).map_or(bound.bits <= 29, |bits| bound.bits == bits);
-            let channel = tensor.shape().count() / tensor.shape().axes().first().copied().unwrap_or(1).max(1);
-            // Neither a bound nor the magnitudes of a channel reach the middle of the field.
-            let sums = bound.sums < 1 << 30 && channel <= 1 << 22;
-            bits && (bound.sums > 0) == is_weight && (sums || !is_weight)
+        let fits = |(magnitude, tensor): (&u64, &Tensor)| {
+            let bound = |known| *magnitude == known;
+            magnitude_of(tensor.dtype()).map_or((1..=MAGNITUDE_MAX).contains(magnitude), bound)
         };
-        self.bounds.len() == graph.parameters().len()
+        // The magnitudes of a channel stay below the middle of the field.
+        let mut weights = layers(graph).map(|(weight, _)| &graph.parameters()[weight.0 as usize]);
+        self.magnitudes.len() == graph.parameters().len()
             && self.registered.shape.count() == count
-            && each.into_iter().all(fits)
+            && self.magnitudes.iter().zip(graph.parameters()).all(fits)
+            && self.reaches.len() == layers(graph).count()
+            && weights.all(|tensor| depth(tensor) <= 1 << 22)
     }
+}
+
+/// Weights of one channel.
+fn depth(weight: &Tensor) -> usize {
+    weight.shape().count() / weight.shape().axes()[0]
 }
 
 /// The conversation about a registration.
@@ -218,33 +260,55 @@ impl Registering {
         let shape = registration.registered.shape;
         let mut builder =
             Builder { content: shape.elements() + shape.all_pads(), looked: Vec::new(), fills: Vec::new() };
-        let parameters = graph.parameters().iter().zip(starts(graph)).zip(&registration.bounds);
-        for ((tensor, start), bound) in parameters {
+        let starts = starts(graph);
+        let column = |parameter: usize, constant: u64, factor: Element| -> Arc<dyn Form> {
+            Arc::new(Columns {
+                count: graph.parameters()[parameter].shape().count(),
+                constant: Element::from_u64(constant),
+                terms: vec![(starts[parameter], factor)],
+            })
+        };
+        // Each weight's magnitudes, which show its range as well.
+        let mut magnitudes: BTreeMap<u32, Arc<dyn Form>> = BTreeMap::new();
+        for ((weight, requantise), reach) in layers(graph).zip(&registration.reaches) {
+            let parameter = weight.0 as usize;
+            let tensor = &graph.parameters()[parameter];
             let count = tensor.shape().count();
-            let shifted = |constant: u64| -> Arc<dyn Form> {
-                Arc::new(Columns {
-                    count,
-                    constant: Element::from_u64(constant),
-                    terms: vec![(start, Element::ONE)],
-                })
-            };
-            if bound.sums == 0 {
-                builder.range(&shifted(1 << bound.bits), u32::from(bound.bits) + 1);
+            let magnitudes = magnitudes.entry(weight.0).or_insert_with(|| {
+                let start = builder.column(count);
+                builder.fills.push(Fill::Magnitudes { start, from: starts[parameter], count });
+                let magnitudes: Arc<dyn Form> = Arc::new(Columns::one(start, count));
+                builder.looked.push((
+                    Rows::Magnitudes,
+                    vec![column(parameter, 0, Element::ONE), Arc::clone(&magnitudes)],
+                ));
+                magnitudes
+            });
+            // What is left of each channel's limit.
+            let depth = depth(tensor);
+            let limits = limits(*reach, requantise, count / depth);
+            let bits = limits.iter().max().map_or(0, |most| most.max(&1).ilog2() + 1);
+            let moves = (0..count).map(|at| (narrow(at / depth), narrow(at))).collect();
+            let range = Interval { low: 0, high: 1 << 7 };
+            let operand = Arc::clone(magnitudes);
+            let term = Term { operand, range, map: Map::Moves(moves), factor: -1 };
+            let limits = limits.into_iter().map(|limit| i32::try_from(limit).expect("below 2^30"));
+            let left = Sum { records: 1, constants: limits.collect(), terms: vec![term] };
+            builder.range(&(Arc::new(left) as Arc<dyn Form>), bits);
+        }
+        for (parameter, magnitude) in registration.magnitudes.iter().enumerate() {
+            if magnitudes.contains_key(&narrow(parameter)) {
                 continue;
             }
-            let magnitudes = builder.column(count);
-            builder.fills.push(Fill::Magnitudes { start: magnitudes, from: start, count });
-            let magnitudes: Arc<dyn Form> = Arc::new(Columns::one(magnitudes, count));
-            builder.looked.push((Rows::Magnitudes, vec![shifted(0), Arc::clone(&magnitudes)]));
-            // What is left of the bound on each channel.
-            let channels = tensor.shape().axes()[0];
-            let channel = count / channels;
-            let moves = (0..count).map(|at| (narrow(at / channel), narrow(at))).collect();
-            let range = Interval { low: 0, high: 1 << 7 };
-            let term = Term { operand: magnitudes, range, map: Map::Moves(moves), factor: -1 };
-            let most = i32::try_from(bound.sums).expect("below 2^30");
-            let left = Sum { records: 1, constants: vec![most; channels], terms: vec![term] };
-            builder.range(&(Arc::new(left) as Arc<dyn Form>), bound.sums.ilog2() + 1);
+            let above = column(parameter, *magnitude, Element::ONE);
+            match magnitude_of(graph.parameters()[parameter].dtype()) {
+                Some(known) => builder.range(&above, known.ilog2() + 1),
+                // From both ends.
+                None => {
+                    let below = column(parameter, *magnitude, Element::NEG_ONE);
+                    [above, below].iter().for_each(|form| builder.range(form, magnitude.ilog2() + 2));
+                }
+            }
         }
         let mut kinds: Vec<Rows> = Vec::new();
         let mut tables = Vec::new();

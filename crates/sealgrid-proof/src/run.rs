@@ -31,7 +31,7 @@ use crate::lookups::{Columns, Drawn, Form, Looked, Lookups, NotInTable, Table};
 use crate::maps::{
     Known, LIMB_BITS, Map, Moved, Plus, Rounded, Stage, Sum, Taps, Term, narrow, positions, signed,
 };
-use crate::registration::{Bound, Registration, has_weights, starts};
+use crate::registration::{self, Registration, starts, weight_of};
 use crate::weights::{Parameters, Places, Registered};
 
 /// Why a sum is refused that the field cannot hold.
@@ -153,8 +153,8 @@ impl Run {
             Inputs::Private(records) => records,
         };
         let types = graph.outputs().iter().map(|id| graph.value_type(*id));
-        let told = outputs.iter().map(|batch| (batch.records(), batch.value_type()));
-        if !told.eq(types.map(|value_type| (records, value_type.clone()))) {
+        let typed = outputs.iter().map(|batch| (batch.records(), batch.value_type()));
+        if !typed.eq(types.map(|value_type| (records, value_type.clone()))) {
             return Err(of_value(0, "output", "it is not what the graph yields"));
         }
         let values =
@@ -163,35 +163,21 @@ impl Run {
         if records == 0 || elements.saturating_mul(records) > 1 << VARIABLES_MAX {
             return Err(of_value(0, "run", TOO_LARGE));
         }
-        let private = match weights {
-            Weights::Private(registration) => Some(Hiding::new(graph, registration, records)?),
-            Weights::Public => None,
+        // An output of a wide range is told as it is before its clamp, unless one lies where only the clamp's table can say why.
+        let (mut builder, forms) = match Builder::walk(graph, weights, inputs, records, true)? {
+            (_, forms) if !all_within(&forms, &outputs) => {
+                Builder::walk(graph, weights, inputs, records, false)?
+            }
+            walked => walked,
         };
-        let mut builder = Builder {
-            records,
-            inputs,
-            content: private.as_ref().map_or(0, Hiding::end),
-            columns: Vec::new(),
-            tables: Vec::new(),
-            looked: Vec::new(),
-            private,
-        };
-        let forms = graph.interpret(&mut builder)?;
+        if !all_within(&forms, &outputs) {
+            let why = "an output at the bound of so wide a range is not part of proofs yet";
+            return Err(of_value(0, "output", why));
+        }
         let lookups = builder.lookups().map_err(|_| of_value(0, "run", TOO_LARGE))?;
         for (index, (value, batch)) in forms.iter().zip(&outputs).enumerate() {
             // What is shown is an equation modulo the field's order: of two outputs that are equal so, one is not in the range.
-            let told = (0..batch.data().len()).map(|position| i64::from(batch.data().view().at(position)));
-            if value
-                .open
-                .is_some_and(|clamp| !told.clone().all(|element| clamp.low < element && element < clamp.high))
-            {
-                return Err(of_value(
-                    index,
-                    "output",
-                    "an output at the bound of so wide a range is not part of proofs yet",
-                ));
-            }
-            if !in_field(value.range) || !told.clone().all(|element| value.range.contains(element)) {
+            if !in_field(value.range) || !told(batch).all(|element| value.range.contains(element)) {
                 return Err(of_value(index, "output", "it is not in the range of what the graph yields"));
             }
         }
@@ -392,6 +378,34 @@ impl Private {
     }
 }
 
+fn told(batch: &Batch) -> impl Iterator<Item = i64> {
+    (0..batch.data().len()).map(|position| i64::from(batch.data().view().at(position)))
+}
+
+/// Whether outputs whose clamp is not shown lie where it changes nothing.
+fn all_within(values: &[Value], outputs: &[Batch]) -> bool {
+    let within =
+        |clamp: Interval, batch| told(batch).all(|element| clamp.low < element && element < clamp.high);
+    values.iter().zip(outputs).all(|(value, batch)| value.open.is_none_or(|clamp| within(clamp, batch)))
+}
+
+/// The operations whose results only move on their way out, and are operands of nothing else.
+fn ends(graph: &Graph) -> Vec<bool> {
+    let inputs = graph.inputs().len();
+    let mut ends = vec![true; graph.operations().len()];
+    for (index, operation) in graph.operations().iter().enumerate().rev() {
+        if !(only_moves(&operation.primitive) && ends[index]) {
+            let operands = operation.operands.iter().filter_map(|id| (id.0 as usize).checked_sub(inputs));
+            operands.for_each(|operand| ends[operand] = false);
+        }
+    }
+    ends
+}
+
+fn only_moves(primitive: &Primitive) -> bool {
+    matches!(primitive, Primitive::Reshape | Primitive::Transpose { .. } | Primitive::Slice { .. })
+}
+
 fn fill_limbs(content: &mut [Element], rounded: &Rounded) {
     let sums = rounded.sum.values(content);
     let mut limbs = rounded.limbs.iter();
@@ -506,6 +520,8 @@ struct Builder<'b> {
     tables: Vec<Rows>,
     looked: Vec<Looked>,
     private: Option<Hiding<'b>>,
+    /// The operations whose results may be shown before their clamp.
+    open: Vec<bool>,
 }
 
 /// Private parameters while a run is built: all sums stand first, then the parameters and their pads, then all else.
@@ -525,7 +541,7 @@ impl<'b> Hiding<'b> {
         if !registration.fits(graph) {
             return Err(of_value(0, "registration", "it is of another architecture"));
         }
-        let sums = graph.operations().iter().filter(|operation| has_weights(&operation.primitive));
+        let sums = graph.operations().iter().filter(|operation| weight_of(&operation.primitive).is_some());
         let sums = records * sums.map(|operation| operation.output.shape.count()).sum::<usize>();
         let shape = registration.registered.shape;
         let places = Places { elements: 0, pads: shape.elements() };
@@ -541,13 +557,35 @@ impl<'b> Hiding<'b> {
     fn column(&self, id: ParameterId, count: usize) -> Arc<dyn Form> {
         Arc::new(Columns::one(self.sums + self.places.elements + self.first[id.0 as usize], count))
     }
-
-    fn bound(&self, id: ParameterId) -> Bound {
-        self.registration.bounds[id.0 as usize]
-    }
 }
 
-impl Builder<'_> {
+impl<'b> Builder<'b> {
+    /// What a graph says over so many records, and its outputs; outputs may be `open` or must have their clamps shown.
+    fn walk(
+        graph: &Graph,
+        weights: Weights<'b>,
+        inputs: Inputs<'b>,
+        records: usize,
+        open: bool,
+    ) -> Result<(Self, Vec<Value>), NotProvable> {
+        let private = match weights {
+            Weights::Private(registration) => Some(Hiding::new(graph, registration, records)?),
+            Weights::Public => None,
+        };
+        let mut builder = Self {
+            records,
+            inputs,
+            content: private.as_ref().map_or(0, Hiding::end),
+            columns: Vec::new(),
+            tables: Vec::new(),
+            looked: Vec::new(),
+            private,
+            open: if open { ends(graph) } else { vec![false; graph.operations().len()] },
+        };
+        let outputs = graph.interpret(&mut builder)?;
+        Ok((builder, outputs))
+    }
+
     /// The lookups, with the tables' multiplicities behind the columns.
     fn lookups(&mut self) -> Result<Lookups, TooLarge> {
         let mut content = self.content;
@@ -581,6 +619,7 @@ impl Builder<'_> {
         operand: &Value,
         map: &Map,
         [weight, bias]: [ParameterId; 2],
+        requantise: &Requantise,
         each: usize,
         channel: impl Fn(usize) -> usize,
     ) -> Option<Summed> {
@@ -598,8 +637,11 @@ impl Builder<'_> {
         let bias_column = private.column(bias, biases);
         let added = Arc::new(Moved { operand: bias_column, from, constant: 0 });
         let form = Arc::new(Plus(vec![Arc::new(Columns::one(start, records * each)), added]));
-        let within = reach(operand.range, private.bound(weight).sums, private.bound(bias).bits);
-        Some(Summed { form, bounds: within.map(|within| vec![within; each]) })
+        let carried = private.registration.reaches[private.layers.len() - 1];
+        let limits = registration::limits(carried, requantise, biases);
+        let added = private.registration.magnitudes[bias.0 as usize];
+        let within = (0..each).map(|position| reach(operand.range, limits[channel(position)], added));
+        Some(Summed { form, bounds: within.collect() })
     }
 
     /// A sum behind its output stage.
@@ -645,21 +687,20 @@ impl Builder<'_> {
         let width =
             u64::try_from(high - low + 1).ok().and_then(u64::checked_next_power_of_two).map(u64::ilog2);
         let width = width.filter(|width| !unclamped && *width <= LIMB_BITS.into());
-        let is_long = |(shift, quotients): (&u8, &Interval)| {
-            let rows = quotients.high - quotients.low;
-            let rows = if width.is_some_and(|width| is_split(*quotients, width, *shift)) {
-                rows >> width.unwrap_or(0)
-            } else {
-                rows
-            };
-            rows >= ROWS_MAX
+        let is_longer = |most: i64| {
+            quotients.iter().any(|(shift, quotients)| {
+                let rows = quotients.high - quotients.low;
+                let split = width.filter(|width| is_split(*quotients, *width, *shift));
+                rows >> split.unwrap_or(0) >= most
+            })
         };
-        if quotients.iter().any(is_long) {
-            let most = clamped.low.abs().max(clamped.high.abs());
-            let widest = quotients.keys().copied().max().unwrap_or(0);
-            if (most + 1) << widest >= i64::from(Element::ORDER_U32) / 2 {
-                return Err(refuse(WRAPS));
-            }
+        let most = clamped.low.abs().max(clamped.high.abs());
+        let widest = quotients.keys().copied().max().unwrap_or(0);
+        let wraps = (most + 1) << widest >= i64::from(Element::ORDER_U32) / 2;
+        if is_longer(ROWS_MAX) && wraps {
+            return Err(refuse(WRAPS));
+        }
+        if is_longer(ROWS_MAX) || is_longer(SPLIT_ROWS) && self.open[index] && !wraps {
             return Ok(Value { form, range: clamped, axes, open: Some(Interval { low, high }) });
         }
         let output: Option<Arc<dyn Form>> = (!as_it_is).then(|| self.output(index, count));
@@ -987,11 +1028,7 @@ impl Interpreter for Builder<'_> {
         let shape = operation.output.shape.axes();
         let each = operation.output.shape.count();
         let refuse = |why| Err(refused(index, operation, why));
-        let moves = matches!(
-            operation.primitive,
-            Primitive::Reshape | Primitive::Transpose { .. } | Primitive::Slice { .. }
-        );
-        if !moves && operands.iter().any(|operand| operand.open.is_some()) {
+        if !only_moves(&operation.primitive) && operands.iter().any(|operand| operand.open.is_some()) {
             return refuse("the range of an operand's quotients is too wide for a table");
         }
         let tensor = |id: &sealgrid_graph::integer::ParameterId| parameters[id.0 as usize].clone();
@@ -1009,8 +1046,8 @@ impl Interpreter for Builder<'_> {
         };
         match &operation.primitive {
             Primitive::Constant { tensor: id } if let Some(private) = &self.private => {
-                let bits = private.bound(*id).bits;
-                let range = Interval { low: -(1 << bits), high: (1 << bits) - 1 };
+                let most = private.registration.magnitudes[id.0 as usize].cast_signed();
+                let range = Interval { low: -most, high: most };
                 if !in_field(range) {
                     return refuse("its numbers leave the field");
                 }
@@ -1031,7 +1068,7 @@ impl Interpreter for Builder<'_> {
                 let rows = each / channels;
                 let channel = |position| position % channels;
                 let map = Map::Linear { rows, weight };
-                let sum = match self.layer(operands[0], &map, [*id, *added], each, channel) {
+                let sum = match self.layer(operands[0], &map, [*id, *added], requantise, each, channel) {
                     Some(sum) => sum,
                     None => one(map, numbers(&tensor(added)).repeat(rows)).into(),
                 };
@@ -1043,7 +1080,7 @@ impl Interpreter for Builder<'_> {
                 let spatial = each / channels;
                 let channel = |position| position / spatial;
                 let map = Map::Convolution { weight, groups: *groups, taps };
-                let sum = match self.layer(operands[0], &map, [*id, *added], each, channel) {
+                let sum = match self.layer(operands[0], &map, [*id, *added], requantise, each, channel) {
                     Some(sum) => sum,
                     None => {
                         let bias = numbers(&tensor(added));

@@ -83,7 +83,7 @@ impl Shape {
             return Err(elements);
         }
         // Few rows, because each brings pads; short ones, because the tree has a leaf for each of their codeword's elements.
-        let row_bits = count.next_power_of_two().ilog2().saturating_sub(3).clamp(11, 16);
+        let row_bits = count.next_power_of_two().ilog2().saturating_sub(2).clamp(11, 16);
         let pads = openings as usize * QUERIES;
         let length_bits = (4 * ((1 << row_bits) + pads)).next_power_of_two().ilog2() as usize;
         Ok(Self { count, row: 1 << row_bits, pads, length_bits })

@@ -1,7 +1,7 @@
 //! What a model's owner publishes so that others can check proofs without its parameters, as a file.
 //!
 //! ```text
-//! "SGR1", then canonical CBOR: [1, public model, [parameters, openings, root], [[bits, sums]…], argument]
+//! "SGR1", then canonical CBOR: [1, public model, [parameters, openings, root], [magnitudes…], [[product, step]…], argument]
 //! ```
 //!
 //! The digest of version, registration and architecture stands in the model's identity; the argument shows that the registered parameters lie in the bounds.
@@ -21,7 +21,7 @@ use crate::argument::{self, Argument, TooLarge};
 use crate::channel::ProofError;
 use crate::field::wipe;
 use crate::lookups::NotInTable;
-use crate::registration::{self, Bound, NotRegistrable, Registering, Registration};
+use crate::registration::{self, NotRegistrable, Reach, Registering, Registration};
 use crate::transcript::Transcript;
 use crate::weights::{Parameters, Registered, Shape};
 
@@ -101,14 +101,6 @@ struct StoredRegistered {
 }
 
 #[derive(Encode, Decode)]
-struct StoredBound {
-    #[n(0)]
-    bits: u8,
-    #[n(1)]
-    sums: u64,
-}
-
-#[derive(Encode, Decode)]
 struct StoredModel {
     #[n(0)]
     version: u16,
@@ -117,22 +109,24 @@ struct StoredModel {
     #[n(2)]
     registered: StoredRegistered,
     #[n(3)]
-    bounds: Vec<StoredBound>,
+    magnitudes: Vec<u64>,
     #[n(4)]
+    reaches: Vec<Reach>,
+    #[n(5)]
     argument: StoredArgument,
 }
 
-fn stored(registration: &Registration) -> (StoredRegistered, Vec<StoredBound>) {
-    let Registered { shape, root } = registration.registered;
+fn stored(registered: &Registered) -> StoredRegistered {
+    let Registered { shape, root } = *registered;
     let parameters = u32::try_from(shape.count()).expect("at most 2^24");
-    let bounds = registration.bounds.iter().map(|bound| StoredBound { bits: bound.bits, sums: bound.sums });
-    (StoredRegistered { parameters, openings: shape.openings(), root }, bounds.collect())
+    StoredRegistered { parameters, openings: shape.openings(), root }
 }
 
 /// What the model's identity names.
 fn id(registration: &Registration, graph: &Graph) -> RegistrationId {
     let architecture = graph.architecture().digest();
-    let bytes = canonical::encode(&(VERSION, stored(registration)));
+    let registered = stored(&registration.registered);
+    let bytes = canonical::encode(&(VERSION, registered, &registration.magnitudes, &registration.reaches));
     let digest = Digest::of(labels::MODEL_REGISTRATION, &[&bytes, &architecture.0]);
     RegistrationId { openings: registration.registered.shape.openings(), digest }
 }
@@ -240,10 +234,15 @@ impl RegisteredModel {
     /// The file's bytes.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        let (registered, bounds) = stored(&self.registration);
-        let argument = StoredArgument::of(&self.argument);
-        let file =
-            StoredModel { version: VERSION, public: self.public.clone(), registered, bounds, argument };
+        let Registration { registered, magnitudes, reaches } = &self.registration;
+        let file = StoredModel {
+            version: VERSION,
+            public: self.public.clone(),
+            registered: stored(registered),
+            magnitudes: magnitudes.clone(),
+            reaches: reaches.clone(),
+            argument: StoredArgument::of(&self.argument),
+        };
         [&MAGIC[..], &canonical::encode(&file)].concat()
     }
 
@@ -267,11 +266,11 @@ impl RegisteredModel {
         }
         let shape = Shape::new(count, openings).map_err(|_| malformed())?;
         let graph = without_parameters(&file.public).ok_or_else(malformed)?;
-        let bounds = file.bounds.iter().map(|bound| Bound { bits: bound.bits, sums: bound.sums }).collect();
+        let registered = Registered { shape, root };
         Ok(Self {
             public: file.public,
             graph,
-            registration: Registration { registered: Registered { shape, root }, bounds },
+            registration: Registration { registered, magnitudes: file.magnitudes, reaches: file.reaches },
             argument: file.argument.read().ok_or_else(malformed)?,
         })
     }

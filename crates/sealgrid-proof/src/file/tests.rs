@@ -193,7 +193,7 @@ fn a_registration_is_the_one_that_the_identity_names() {
     assert_eq!(failed(changed.verify(&mut rng(4))), Some("E-PRF-21"));
     assert_eq!(code(proof.verify_registered(&changed, &mut rng(4))), Some("E-PRF-13"));
     let mut changed = read.clone();
-    changed.registration.bounds[0].sums += 1;
+    changed.registration.reaches[0].step += 1;
     assert_eq!(failed(changed.verify(&mut rng(4))), Some("E-PRF-21"));
     // Another owner's argument for the right registration; a registration that no identity names.
     let mut changed = read.clone();
