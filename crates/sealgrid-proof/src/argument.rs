@@ -7,7 +7,7 @@
 //!
 //! The statement must be in the transcript before; nothing is drawn before the commitment is.
 
-use p3_field::{BasedVectorSpace as _, PrimeCharacteristicRing as _};
+use p3_field::{BasedVectorSpace as _, Field as _, PrimeCharacteristicRing as _};
 use rand_core::CryptoRng;
 
 use crate::channel::{PadClaim, Pads, ProofError, Prover, Sent, Verifier};
@@ -119,9 +119,9 @@ impl Layout {
         let mut pads = said.pads.coefficients;
         let mut power = said.weight;
         for claim in &said.claims {
-            for (merged, weight) in content.iter_mut().zip(&claim.functional) {
-                *merged += power * *weight;
-            }
+            // Most claims are about a part of the content.
+            let weights = content.iter_mut().zip(&claim.functional).filter(|(_, weight)| !weight.is_zero());
+            weights.for_each(|(merged, weight)| *merged += power * *weight);
             for (pad, coefficient) in claim.value.terms() {
                 pads[*pad as usize] -= power * *coefficient;
             }

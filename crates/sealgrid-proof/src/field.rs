@@ -96,10 +96,11 @@ pub(crate) fn bind<A: Algebra<Challenge> + Copy>(values: &mut Vec<A>, at: Challe
     values.truncate(half);
 }
 
-/// `Σ left·right` over a cube as a polynomial in the most significant variable: its value at 0 and its leading coefficient.
-fn product_round(left: &[Challenge], right: &[Challenge]) -> (Challenge, Challenge) {
+/// `Σ left·right` over a cube as a polynomial in the most significant variable: its value at 0 and its leading coefficient. Lanes, of packed
+/// values, are not added up.
+fn product_round<A: Algebra<Challenge> + Copy>(left: &[A], right: &[A]) -> (A, A) {
     let half = left.len() / 2;
-    let (mut zero, mut leading) = (Challenge::ZERO, Challenge::ZERO);
+    let (mut zero, mut leading) = (A::ZERO, A::ZERO);
     for low in 0..half {
         zero += left[low] * right[low];
         leading += (left[low + half] - left[low]) * (right[low + half] - right[low]);
@@ -115,6 +116,17 @@ pub(crate) fn product_rounds(
     mut say: impl FnMut(Challenge, Challenge) -> Challenge,
 ) -> Vec<Challenge> {
     let mut point = Vec::with_capacity(left.len().ilog2() as usize);
+    if left.len() >= 2 * LANES {
+        let (mut packed_left, mut packed_right) = (pack(left), pack(right));
+        while packed_left.len() > 1 {
+            let (zero, leading) = product_round(&packed_left, &packed_right);
+            let at = say(total(zero), total(leading));
+            bind(&mut packed_left, at);
+            bind(&mut packed_right, at);
+            point.push(at);
+        }
+        (*left, *right) = (unpack(&packed_left), unpack(&packed_right));
+    }
     while left.len() > 1 {
         let (zero, leading) = product_round(left, right);
         let at = say(zero, leading);
@@ -127,7 +139,11 @@ pub(crate) fn product_rounds(
 
 /// The multilinear extension of values at a point (most significant variable first).
 pub(crate) fn evaluate(values: &[Challenge], point: &[Challenge]) -> Challenge {
-    equality(point).into_iter().zip(values).map(|(weight, value)| weight * *value).sum()
+    if values.len() < LANES {
+        return equality(point).into_iter().zip(values).map(|(weight, value)| weight * *value).sum();
+    }
+    let packs = values.chunks_exact(LANES).map(Packed::from_ext_slice);
+    total(packed_equality(point).into_iter().zip(packs).map(|(weight, values)| weight * values).sum())
 }
 
 /// Rank over the base field, by elimination.

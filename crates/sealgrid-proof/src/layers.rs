@@ -56,7 +56,7 @@ impl Layer {
         let parameters = &mut parameters[self.first..];
         let records = weights.chunks_exact(self.each).zip(operand.chunks_exact(self.operand_each()));
         for (weights, operand) in records {
-            self.map.each_index(|to, from, index| parameters[index] += weights[to] * operand[from]);
+            self.map.meet(weights, operand, parameters);
         }
     }
 
@@ -72,7 +72,7 @@ impl Layer {
         let mut pulled = vec![Challenge::ZERO; self.operand.count()];
         let records = weights.chunks_exact(self.each).zip(pulled.chunks_exact_mut(self.operand_each()));
         for (weights, pulled) in records {
-            self.map.each_index(|to, from, index| pulled[from] += weights[to] * parameters[index]);
+            self.map.fold(weights, parameters, pulled);
         }
         self.operand.pull(&pulled, functional)
     }

@@ -30,6 +30,7 @@ pub mod run;
 pub mod weights;
 
 mod field;
+mod folding;
 mod hidden;
 mod layers;
 mod maps;

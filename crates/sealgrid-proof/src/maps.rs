@@ -24,35 +24,32 @@ pub(crate) enum Map {
     Moves(Vec<(u32, u32)>),
 }
 
-/// The taps of a window that fall on an element: `(output, tap, input)`, flat positions of the spatial axes.
+/// For each tap of a window where it falls on an element: `(output, input)`, flat positions of the spatial axes.
 #[derive(Clone, Debug)]
 pub(crate) struct Taps {
-    hits: Vec<(u32, u32, u32)>,
-    inputs: usize,
-    outputs: usize,
-    taps: usize,
+    pub(crate) by_tap: Vec<Vec<(u32, u32)>>,
+    pub(crate) inputs: usize,
+    pub(crate) outputs: usize,
 }
 
 impl Taps {
     /// Of a window over `from` (the operand's spatial axes) onto `to`.
     pub(crate) fn new(window: &Window, from: &[usize], to: &[usize]) -> Self {
-        let mut hits = Vec::new();
-        for (output, at) in positions(to).enumerate() {
-            for (number, tap) in positions(&window.kernel).enumerate() {
-                if let Some(input) = hit(window, from, &at, &tap) {
-                    hits.push((narrow(output), narrow(number), narrow(input)));
-                }
-            }
-        }
-        let count = |axes: &[usize]| axes.iter().product();
-        Self { hits, inputs: count(from), outputs: count(to), taps: count(&window.kernel) }
+        let under = |tap: &[usize]| {
+            let hits = positions(to).enumerate();
+            let hits =
+                hits.filter_map(|(output, at)| Some((narrow(output), narrow(hit(window, from, &at, tap)?))));
+            hits.collect()
+        };
+        let by_tap = positions(&window.kernel).map(|tap| under(&tap)).collect();
+        Self { by_tap, inputs: from.iter().product(), outputs: to.iter().product() }
     }
 
     /// For each element of `channels` channels all taps, as many as the window has: where one falls beside the operand, another stands again.
     /// `None` when a window has no tap on the operand.
     pub(crate) fn alternatives(&self, channels: usize) -> Option<Vec<Vec<u32>>> {
         let mut under: Vec<Vec<u32>> = vec![Vec::new(); self.outputs];
-        self.hits.iter().for_each(|(output, _, input)| under[*output as usize].push(*input));
+        self.by_tap.iter().flatten().for_each(|(output, input)| under[*output as usize].push(*input));
         let most = under.iter().map(Vec::len).max()?;
         let of = |tap: usize, channel: usize| {
             let first = narrow(channel * self.inputs);
@@ -64,7 +61,7 @@ impl Taps {
     /// Each channel for itself: `(channel, output) ← (channel, input)`.
     pub(crate) fn moves(&self, channels: usize) -> Map {
         let of = |channel: usize| {
-            let moved = self.hits.iter().map(move |(output, _, input)| {
+            let moved = self.by_tap.iter().flatten().map(move |(output, input)| {
                 let to = channel * self.outputs + *output as usize;
                 (narrow(to), narrow(channel * self.inputs + *input as usize))
             });
@@ -108,6 +105,16 @@ pub(crate) fn narrow(value: usize) -> u32 {
 }
 
 impl Map {
+    /// The weights, as elements.
+    fn factors(&self) -> Vec<Element> {
+        match self {
+            Self::Linear { weight, .. } | Self::Convolution { weight, .. } => {
+                (0..weight.shape().count()).map(|at| Element::from_i32(weight.at(at))).collect()
+            }
+            Self::Moves(_) => Vec::new(),
+        }
+    }
+
     /// Calls `visit(result, operand, factor)` for every term of every sum.
     fn each(&self, mut visit: impl FnMut(usize, usize, i32)) {
         match self {
@@ -136,11 +143,13 @@ impl Map {
                 for channel in 0..channels {
                     let group = channel / (channels / groups);
                     for input in 0..inputs {
-                        let first = (channel * inputs + input) * taps.taps;
+                        let first = (channel * inputs + input) * taps.by_tap.len();
                         let from = (group * inputs + input) * taps.inputs;
-                        for (output, tap, under) in &taps.hits {
-                            let to = channel * taps.outputs + *output as usize;
-                            visit(to, from + *under as usize, first + *tap as usize);
+                        for (tap, hits) in taps.by_tap.iter().enumerate() {
+                            for (output, under) in hits {
+                                let to = channel * taps.outputs + *output as usize;
+                                visit(to, from + *under as usize, first + tap);
+                            }
                         }
                     }
                 }
@@ -221,8 +230,14 @@ impl Form for Sum {
         for term in &self.terms {
             let each_from = term.operand.count() / self.records;
             let mut pulled = vec![Challenge::ZERO; term.operand.count()];
+            let factors = term.map.factors();
             for (weights, pulled) in weights.chunks_exact(each_to).zip(pulled.chunks_exact_mut(each_from)) {
-                term.map.each(|to, from, weight| pulled[from] += weights[to] * Element::from_i32(weight));
+                match &term.map {
+                    Map::Moves(moves) => {
+                        moves.iter().for_each(|(to, from)| pulled[*from as usize] += weights[*to as usize]);
+                    }
+                    map => map.fold(weights, &factors, pulled),
+                }
             }
             let factor = Element::from_i32(term.factor);
             pulled.iter_mut().for_each(|weight| *weight *= factor);

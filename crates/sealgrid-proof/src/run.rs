@@ -13,7 +13,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use p3_field::{PrimeCharacteristicRing as _, PrimeField32 as _};
+use p3_field::{Field as _, PrimeCharacteristicRing as _, PrimeField32 as _};
 use sealgrid_graph::execute::{Batch, BatchRef, ExecuteError, Observer, Prepared, check_inputs};
 use sealgrid_graph::integer::{Graph, Interpreter, Operation, ParameterId, Primitive, Requantise, ValueType};
 use sealgrid_graph::range::{self, Interval};
@@ -307,6 +307,7 @@ fn merged(claims: Vec<ContentClaim>, challenge: Challenge) -> ContentClaim {
     let mut merged = claims.next().expect("some claim");
     for (claim, power) in claims.zip(challenge.powers().skip(1)) {
         let places = merged.functional.iter_mut().zip(&claim.functional);
+        let places = places.filter(|(_, weight)| !weight.is_zero());
         places.for_each(|(place, weight)| *place += power * *weight);
         merged.value = &merged.value + &(&claim.value * power);
     }
