@@ -160,6 +160,14 @@ fn listen(
     Ok((Said { pads, claims, weight, errors }, transcript))
 }
 
+/// Whether there is room for a conversation.
+///
+/// # Errors
+/// [`TooLarge`].
+pub fn fits(conversation: &impl Conversation) -> Result<(), TooLarge> {
+    Layout::of(conversation).map(drop)
+}
+
 /// Commits to the content and shows what the conversation says of it. `transcript` has absorbed the statement.
 ///
 /// # Errors

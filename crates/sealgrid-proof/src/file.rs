@@ -155,22 +155,30 @@ impl Statement {
     }
 }
 
-/// Proves a run of `model`, which `prepared` runs, on `inputs`. They are told with the proof when `public`. Without `parameters` whoever checks
-/// the proof must hold the model.
+/// A run that can be proven, and all that proving it takes.
+#[derive(Debug)]
+pub struct Planned {
+    statement: Statement,
+    run: Run,
+    content: Vec<Element>,
+}
+
+/// Runs `model`, with `prepared`, on `inputs`, and plans the proof; nothing was shown yet. The inputs are told with the proof when `public`. Without
+/// `parameters` whoever checks the proof must hold the model.
 ///
 /// # Errors
 /// [`ProveError`].
 ///
 /// # Panics
 /// When `parameters` are not the model's.
-pub fn prove(
+pub fn plan(
     model: &Model,
     parameters: Option<&RegisteredParameters>,
     prepared: &dyn Prepared,
     inputs: &[Batch],
     public: bool,
     rng: &mut impl CryptoRng,
-) -> Result<Proof, ProveError> {
+) -> Result<Planned, ProveError> {
     let outputs = prepared.run(inputs, &mut ()).map_err(WitnessError::from)?;
     let mut nonce = [0; 32];
     rng.fill_bytes(&mut nonce);
@@ -191,10 +199,26 @@ pub fn prove(
             run.with_parameters(&own.parameters)
         }
     };
-    let mut content = run.witness(prepared, inputs)?;
-    let argument = argument::prove(&run, &content, statement.transcript(), rng);
-    wipe(&mut content);
-    Ok(Proof { statement, argument: argument? })
+    argument::fits(&run)?;
+    let content = run.witness(prepared, inputs)?;
+    Ok(Planned { statement, run, content })
+}
+
+impl Planned {
+    /// Proves it. Where parameters are private, that spends one of the openings of their registration.
+    ///
+    /// # Errors
+    /// [`ProveError`].
+    pub fn prove(self, rng: &mut impl CryptoRng) -> Result<Proof, ProveError> {
+        let argument = argument::prove(&self.run, &self.content, self.statement.transcript(), rng)?;
+        Ok(Proof { statement: self.statement.clone(), argument })
+    }
+}
+
+impl Drop for Planned {
+    fn drop(&mut self) {
+        wipe(&mut self.content);
+    }
 }
 
 impl Proof {

@@ -200,6 +200,9 @@ pub enum NotRegistrable {
         "the registration is of another architecture, or the architecture has no parameters or biases above 29 bits"
     )]
     OtherArchitecture,
+    /// Parameters that nobody may choose freely.
+    #[error("trees are not part of proofs yet: their parameters are no mere numbers")]
+    Trees,
     /// Too many.
     #[error(transparent)]
     TooLarge(#[from] TooLarge),

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use sealgrid_graph::execute::{Batch, Executor};
 use sealgrid_graph::fast::FastExecutor;
 use sealgrid_graph::model::{Model, PublicModel};
-use sealgrid_proof::file::{self, ProveError, RegisteredParameters, RegistrationError, VerifyError};
+use sealgrid_proof::file::{self, Planned, ProveError, RegisteredParameters, RegistrationError, VerifyError};
 pub use sealgrid_proof::file::{MAGIC as PROOF_MAGIC, Proof, REGISTERED_MAGIC, RegisteredModel};
+use sealgrid_proof::registration::NotRegistrable;
 
 use crate::failure::Failure;
 
@@ -46,34 +47,47 @@ pub fn verify_registration(model: &RegisteredModel) -> Result<f64, Failure> {
 pub fn not_registered(error: &RegistrationError) -> Failure {
     let failure = Failure::new(error.code(), "the model's weights are not registered").because(error);
     match error {
-        RegistrationError::None | RegistrationError::NotRegistrable(_) => {
+        RegistrationError::None => {
             failure.exit(3).hint("sealgrid model register MODEL --openings 32 --out FILE.sgm")
         }
+        RegistrationError::NotRegistrable(NotRegistrable::TooLarge(_)) => {
+            failure.hint("sealgrid model register MODEL --openings 32 --out FILE.sgm")
+        }
+        RegistrationError::NotRegistrable(_) => failure.exit(3).hint(
+            "prove its runs to those who hold the model: sealgrid prove MODEL --input DATA --out P.proof",
+        ),
         _ => failure.exit(4).hint("ask the model's owner for the file again"),
     }
 }
 
-/// Proves what `model` yields on `inputs`, which the proof tells when `public`. Without `parameters` whoever checks it must hold the model.
-pub fn prove(
+/// Runs `model` on `inputs` and plans the proof, which tells these when `public`. Without `parameters` whoever checks it must hold the model.
+pub fn plan(
     model: &Model,
     parameters: Option<&RegisteredParameters>,
     inputs: &[Batch],
     public: bool,
-) -> Result<Proof, Failure> {
+) -> Result<Planned, Failure> {
     let prepared = executor()
         .prepare(Arc::clone(model.graph()))
         .map_err(|error| Failure::new(error.code(), error.to_string()))?;
-    let rng = &mut crate::entropy();
-    file::prove(model, parameters, prepared.as_ref(), inputs, public, rng).map_err(|error| {
-        let failure = Failure::new(error.code(), "this run cannot be proven").because(&error);
-        match error {
-            ProveError::NotProvable(_) => failure
-                .exit(3)
-                .hint("run it on the grid instead: sealgrid run MODEL --input DATA --verify quorum:3"),
-            ProveError::TooLarge(_) => failure.hint("prove fewer records at a time"),
-            ProveError::Witness(_) => failure,
-        }
-    })
+    file::plan(model, parameters, prepared.as_ref(), inputs, public, &mut crate::entropy())
+        .map_err(|error| not_provable(&error))
+}
+
+/// Proves what was planned.
+pub fn prove(planned: Planned) -> Result<Proof, Failure> {
+    planned.prove(&mut crate::entropy()).map_err(|error| not_provable(&error))
+}
+
+fn not_provable(error: &ProveError) -> Failure {
+    let failure = Failure::new(error.code(), "this run cannot be proven").because(error);
+    match error {
+        ProveError::NotProvable(_) => failure
+            .exit(3)
+            .hint("run it on the grid instead: sealgrid run MODEL --input DATA --verify quorum:3"),
+        ProveError::TooLarge(_) => failure.hint("prove fewer records at a time"),
+        ProveError::Witness(_) => failure,
+    }
 }
 
 /// Whom a proof is checked with.

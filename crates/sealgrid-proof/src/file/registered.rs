@@ -82,7 +82,7 @@ impl RegistrationError {
             Self::None => "E-PRF-20",
             Self::Other => "E-PRF-21",
             Self::NotRegistrable(NotRegistrable::TooLarge(_)) => "E-RES-81",
-            Self::NotRegistrable(NotRegistrable::OtherArchitecture) => "E-PRF-22",
+            Self::NotRegistrable(_) => "E-PRF-22",
             Self::NotInTable(_) => "E-PRF-23",
             Self::Malformed => "E-PRF-24",
             Self::Proof(_) => "E-PRF-25",
@@ -143,6 +143,7 @@ impl RegisteredParameters {
     /// # Errors
     /// [`RegistrationError`].
     pub fn register(model: Model, openings: u32) -> Result<(Model, Self), RegistrationError> {
+        without_parameters(&model.public()).ok_or(NotRegistrable::Trees)?;
         let own = Self::commit(&model, openings)?;
         let id = id(&own.registration, model.graph());
         Ok((model.registered(id), own))
@@ -189,12 +190,12 @@ impl RegisteredParameters {
         let argument = argument::prove(&conversation, &content, transcript(named), rng);
         wipe(&mut content);
         let registration = self.registration.clone();
-        let graph = without_parameters(&model.public()).ok_or(RegistrationError::Malformed)?;
+        let graph = without_parameters(&model.public()).ok_or(NotRegistrable::Trees)?;
         Ok(RegisteredModel { public: model.public(), graph, registration, argument: argument? })
     }
 }
 
-/// The graph of an architecture, with zeros for parameters.
+/// The graph of an architecture, with zeros for parameters; `None` where these make no graph.
 fn without_parameters(public: &PublicModel) -> Option<Arc<Graph>> {
     let architecture = public.architecture.clone();
     let zeros = architecture.parameters.iter().map(|value_type| {

@@ -59,6 +59,17 @@ fn proven(model: &Model, public: bool) -> Proof {
     prove(model, None, prepared.as_ref(), &inputs, public, &mut rng(2)).expect("provable")
 }
 
+fn prove(
+    model: &Model,
+    parameters: Option<&RegisteredParameters>,
+    prepared: &dyn Prepared,
+    inputs: &[Batch],
+    public: bool,
+    rng: &mut ChaCha20Rng,
+) -> Result<Proof, ProveError> {
+    plan(model, parameters, prepared, inputs, public, rng)?.prove(rng)
+}
+
 fn code(result: Result<f64, VerifyError>) -> Option<&'static str> {
     result.err().map(|error| error.code())
 }

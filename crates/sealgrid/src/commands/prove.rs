@@ -49,19 +49,20 @@ impl Prove {
         if !unused.is_empty() {
             output.say(format!("columns that stay here: {}", unused.join(", ")));
         }
-        let started = Instant::now();
         let mut progress = output.progress("proving", 2);
+        let started = Instant::now();
         let registration = model.registration().filter(|_| !self.show_weights);
         let parameters = registration.map(|_| engines::parameters(&model)).transpose()?;
         let read = started.elapsed();
+        let started = Instant::now();
+        let planned = engines::plan(&model, parameters.as_ref(), &inputs, self.show_input)?;
         let left = match (&parameters, registration) {
             (Some(parameters), Some(registration)) => {
                 Some(openings::spend(home, parameters.root(), registration.openings, &self.out)?)
             }
             _ => None,
         };
-        let started = Instant::now();
-        let proof = engines::prove(&model, parameters.as_ref(), &inputs, self.show_input)?;
+        let proof = engines::prove(planned)?;
         let proven = started.elapsed();
         progress.at(1, "checking");
         let checker = Checker::Owner(model, parameters);

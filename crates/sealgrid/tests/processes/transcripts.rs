@@ -271,6 +271,56 @@ fn a_run_is_proven_and_the_proof_checked_with_the_model_alone() {
     assert!(said.contains("tree") && !home.path("t.proof").exists(), "{said}");
 }
 
+#[test]
+fn a_registered_model_is_proven_to_those_who_have_neither_weights_nor_records() {
+    let home = Home::new();
+    let plain = home.import("digits-cnn", "digits");
+    let registered = home.json(&["model", "register", text(&plain), "--out", "r.sgm", "--openings", "2"]);
+    assert!(registered["soundness_bits"].as_f64().is_some_and(|bits| bits > 99.0), "{registered}");
+    assert_eq!(registered["published"], "r.sgr");
+    let table = std::fs::read_to_string(test_data("digits")).expect("shipped");
+    let one: Vec<&str> = table.lines().take(2).collect();
+    std::fs::write(home.path("one.csv"), one.join("\n")).expect("written");
+    let prove = |out: &'static str| ["prove", "r.sgm", "--input", "one.csv", "--out", out];
+    // What cannot be proven spends nothing: this one names a file that is not there.
+    home.fails(&["prove", "r.sgm", "--input", "none.csv", "--out", "a.proof"], "E-USE-01", 2);
+    let made = home.json(&prove("a.proof"));
+    assert_eq!((made["openings_left"].as_u64(), made["weights_shown"].as_bool()), (Some(1), Some(false)));
+    let verify = |proof: &'static str| ["verify", proof, "--model", "r.sgr"];
+    let verdict = home.json(&verify("a.proof"))["verdicts"][0].clone();
+    assert!(verdict["accepted"] == true && verdict["results"] == made_results(&home, "r.sgm"), "{verdict}");
+    // Who holds the model may check it as well.
+    home.json(&["verify", "a.proof", "--model", "r.sgm"]);
+    // The model before its registration is another one, and so is its proof; that of shown weights is for those who hold them.
+    home.fails(&["verify", "a.proof", "--model", text(&plain)], "E-PRF-11", 4);
+    home.json(&["prove", "r.sgm", "--input", "one.csv", "--out", "shown.proof", "--show-weights"]);
+    home.fails(&verify("shown.proof"), "E-PRF-14", 4);
+    home.json(&["verify", "shown.proof", "--model", "r.sgm"]);
+    let good = std::fs::read(home.path("r.sgr")).expect("written");
+    let mut bad = good.clone();
+    let middle = bad.len() / 2;
+    bad[middle] ^= 1;
+    std::fs::write(home.path("r.sgr"), &bad).expect("written");
+    home.fails(&verify("a.proof"), "E-PRF-25", 4);
+    std::fs::write(home.path("r.sgr"), &good[..good.len() - 1]).expect("written");
+    home.fails(&verify("a.proof"), "E-PRF-24", 4);
+    // Two openings are two proofs.
+    assert_eq!(home.json(&prove("b.proof"))["openings_left"].as_u64(), Some(0));
+    home.fails(&prove("c.proof"), "E-RES-82", 6);
+    assert!(!home.path("c.proof").exists());
+    home.fails(&["model", "register", text(&plain), "--out", "x.sgr"], "E-USE-02", 2);
+    home.fails(&["model", "register", text(&plain), "--out", "x.sgm", "--openings", "0"], "E-RES-81", 6);
+    let trees = home.import("breast-cancer-gbt", "breast-cancer");
+    let said = home.fails(&["model", "register", text(&trees), "--out", "t.sgm"], "E-PRF-22", 3);
+    assert!(said.contains("trees") && !home.path("t.sgm").exists(), "{said}");
+}
+
+/// What a model yields on the record of the test above, by a proof that tells the weights.
+fn made_results(home: &Home, model: &str) -> serde_json::Value {
+    home.json(&["prove", model, "--input", "one.csv", "--out", "told.proof", "--show-weights"]);
+    home.json(&["verify", "told.proof", "--model", model])["verdicts"][0]["results"].clone()
+}
+
 fn two_inputs() -> Model {
     let input = ValueType { dtype: DType::I8, shape: Shape::new(&[2]).expect("small") };
     let mut graph = Builder::new(vec![input.clone(), input.clone()]);
