@@ -271,7 +271,7 @@ def table(document):
     print("proof: EZKL's bytes in binary, without the results; proof_file: what its prover writes (JSON).\n"
           "Weights are private on both sides. Our verifier checks the model's registration as well, each time.\n"
           "EZKL needs a trusted setup and a setup for each model, sealgrid a registration that anybody checks and that\n"
-          "bears 32 proofs; it rests on pairings, we on a hash.")
+          "bears 31 proofs; it rests on pairings, we on a hash.")
 
 
 def main():

@@ -122,7 +122,7 @@ impl Model {
         self.registration
     }
 
-    /// The seed of a registration that bears so many proofs, derived from all salts: who has the model can make the registration again, and nobody
+    /// The seed of a registration with so many openings, derived from all salts: who has the model can make the registration again, and nobody
     /// else. Without parameters it is no secret, and nothing needs one.
     #[must_use]
     pub fn registration_seed(&self, openings: u32) -> Secret<32> {

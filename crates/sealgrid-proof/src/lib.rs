@@ -1,8 +1,7 @@
-//! Zero-knowledge proofs of runs of the integer graph. Being built: docs/design/0006-how-a-run-is-proven.md says what this crate
-//! is to become; nothing of it can be reached from the command line yet.
+//! Zero-knowledge proofs of runs of the integer graph: docs/design/0006-how-a-run-is-proven.md says how, and what is not built yet.
 //!
 //! # What there is
-//! - [`file`]: a proof of a run as a file.
+//! - [`file`]: a proof of a run as a file, and what is published of a model so that others can check proofs.
 //! - [`run`]: what a run of a graph says about a committed content.
 //! - [`argument`]: a whole argument about one committed vector, from the commitment to the opening.
 //! - [`channel`]: what prover and verifier say, every value hidden by a pad, every check an equation about pads.

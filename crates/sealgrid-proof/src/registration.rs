@@ -45,8 +45,8 @@ pub struct Reach {
 
 /// Parts of a step, in which reaches are counted.
 pub const STEP_PARTS: u64 = 1 << 24;
-/// Greatest magnitude of a bias: with its sign it fits the field.
-const MAGNITUDE_MAX: u64 = 1 << 29;
+/// Greatest magnitude of a bias: twice as much, and the range that shows it, stay below the middle of the field.
+const MAGNITUDE_MAX: u64 = (1 << 29) - 1;
 
 /// The weight of an operation that has one.
 pub(crate) fn weight_of(primitive: &Primitive) -> Option<ParameterId> {

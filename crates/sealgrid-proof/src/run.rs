@@ -282,7 +282,7 @@ impl Run {
     }
 
     /// Everything that is claimed of sums and content.
-    fn claims(&self, drawn: &Drawn, fractions: [Hidden; 2], outputs: Challenge) -> Vec<ContentClaim> {
+    fn claims(&self, drawn: &Drawn, fractions: &[Hidden; 2], outputs: Challenge) -> Vec<ContentClaim> {
         let (functionals, known) = self.lookups.functionals(drawn);
         let values = fractions.iter().zip(known).map(|(value, known)| value - &Hidden::known(known));
         let claims = functionals.into_iter().zip(values);
@@ -454,7 +454,7 @@ impl Conversation for Run {
         let mut content = [&vec![Element::ZERO; private.sums], content].concat();
         (0..private.layers.len()).for_each(|layer| self.fill_sums(&mut content, layer));
         let drawn = self.lookups.show(channel, &content);
-        let claims = self.claims(&drawn, [Hidden::default(), Hidden::default()], channel.challenge());
+        let claims = self.claims(&drawn, &[Hidden::default(), Hidden::default()], channel.challenge());
         let claim = merged(claims, channel.challenge());
         private.prove(channel, &claim, &content);
         wipe(&mut content);
@@ -462,7 +462,7 @@ impl Conversation for Run {
 
     fn verify(&self, channel: &mut Verifier<'_>) -> Result<Vec<ContentClaim>, ProofError> {
         let (drawn, numerator, denominator) = self.lookups.check(channel)?;
-        let claims = self.claims(&drawn, [numerator, denominator], channel.challenge());
+        let claims = self.claims(&drawn, &[numerator, denominator], channel.challenge());
         match &self.private {
             None => Ok(claims),
             Some(private) => {

@@ -73,7 +73,7 @@ pub struct Shape {
 }
 
 impl Shape {
-    /// Of `count` parameters that bear `openings` proofs.
+    /// Of `count` parameters, to be opened `openings` times.
     ///
     /// # Errors
     /// [`TooLarge`], also without any parameter or opening.
@@ -94,7 +94,7 @@ impl Shape {
         self.count
     }
 
-    /// Proofs that it bears.
+    /// Openings that it bears.
     pub(crate) fn openings(self) -> u32 {
         u32::try_from(self.pads / QUERIES).expect("at most 2^12")
     }

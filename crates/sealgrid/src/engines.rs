@@ -22,20 +22,22 @@ pub fn kernels() -> String {
 }
 
 /// What a registration tells of the weights.
-pub const REGISTRATION_TELLS: &str = "the architecture, the bits of each layer's largest bias, and for each layer, rounded up to four significant bits, the \
-    greatest sum of the weights' magnitudes into one output";
+pub const REGISTRATION_TELLS: &str =
+    "the model's architecture; how far each layer reaches (two numbers a layer, one a bias, of ten bits)";
 
 /// The parameters of a registered model.
 pub fn parameters(model: &Model) -> Result<RegisteredParameters, Failure> {
     RegisteredParameters::of(model).map_err(|error| not_registered(&error))
 }
 
-/// Registers the weights of `model` for so many proofs: the model with its new identity, and what to publish of it.
-pub fn register(model: Model, openings: u32) -> Result<(Model, RegisteredModel), Failure> {
-    let (model, own) =
-        RegisteredParameters::register(model, openings).map_err(|error| not_registered(&error))?;
-    let registered = own.publish(&model, &mut crate::entropy()).map_err(|error| not_registered(&error))?;
-    Ok((model, registered))
+/// Registers the weights of `model` with so many openings: the model with its new identity, and its parameters.
+pub fn register(model: Model, openings: u32) -> Result<(Model, RegisteredParameters), Failure> {
+    RegisteredParameters::register(model, openings).map_err(|error| not_registered(&error))
+}
+
+/// What to publish of a registered model. That spends an opening.
+pub fn publish(model: &Model, parameters: &RegisteredParameters) -> Result<RegisteredModel, Failure> {
+    parameters.publish(model, &mut crate::entropy()).map_err(|error| not_registered(&error))
 }
 
 /// Checks a registration; yields its bits of soundness.
@@ -93,7 +95,7 @@ fn not_provable(error: &ProveError) -> Failure {
 /// Whom a proof is checked with.
 pub enum Checker {
     /// The model, weights included, and its registered parameters if it has some.
-    Owner(Model, Option<RegisteredParameters>),
+    Owner(Box<Model>, Option<RegisteredParameters>),
     /// What was published of it.
     Anybody(Box<RegisteredModel>),
 }

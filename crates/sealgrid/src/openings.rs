@@ -1,4 +1,5 @@
-//! Which openings of a registration are spent: a proof about private parameters uses one up, and one more than there are would begin to tell the parameters.
+//! Which openings of a registration are spent: its own proof and every proof about its parameters use one up, and one more than there are would begin to
+//! tell the parameters.
 //!
 //! A file for each registration in the home, a line for each proof. It is durable before a proof is made, so that a crash wastes an opening and
 //! never gives one twice.
@@ -10,7 +11,7 @@ use std::path::Path;
 use crate::failure::{Failure, unwritable};
 use crate::home::Home;
 
-/// Spends one opening of the registration `root`, which bears `openings`, for the proof that goes to `out`; yields how many are left.
+/// Spends one of the `openings` of the registration `root`, for the proof that goes to `out`; yields how many are left.
 pub fn spend(home: &Home, root: [u8; 32], openings: u32, out: &Path) -> Result<u32, Failure> {
     let folder = home.path().join("openings");
     std::fs::create_dir_all(&folder).map_err(|error| unwritable(&folder, &error))?;

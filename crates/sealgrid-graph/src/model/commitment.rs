@@ -42,7 +42,7 @@ pub struct PublicModel {
 /// Which registration of its parameters belongs to a model: the commitment that proofs of runs are about (docs/design/0005).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct RegistrationId {
-    /// Proofs that the commitment bears.
+    /// Openings that the commitment bears: its own proof takes one, every proof of a run another.
     #[n(0)]
     pub openings: u32,
     /// Digest of the commitment and of what is known of the parameters.

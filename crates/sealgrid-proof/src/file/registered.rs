@@ -138,7 +138,7 @@ fn transcript(id: RegistrationId) -> Transcript {
 }
 
 impl RegisteredParameters {
-    /// Registers a model's parameters for so many proofs: the model with its new identity, and its parameters.
+    /// Registers a model's parameters with so many openings: the model with its new identity, and its parameters.
     ///
     /// # Errors
     /// [`RegistrationError`].
@@ -174,7 +174,7 @@ impl RegisteredParameters {
         self.registration.registered.root
     }
 
-    /// What to publish of `model`, which these are the parameters of.
+    /// What to publish of `model`, which these are the parameters of. This spends an opening of the registration, like every proof.
     ///
     /// # Errors
     /// [`RegistrationError`].
@@ -213,7 +213,7 @@ impl RegisteredModel {
         &self.public
     }
 
-    /// Proofs that the registration bears.
+    /// Openings of the registration, those that are spent included.
     #[must_use]
     pub fn openings(&self) -> u32 {
         self.registration.registered.shape.openings()

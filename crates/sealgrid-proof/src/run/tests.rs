@@ -294,6 +294,15 @@ fn parameters_are_registered_within_their_bounds_and_in_no_tighter_ones() {
     let argument = prove(&owned.registration).expect("within");
     let bits = check(&owned.registration, &argument).expect("an honest proof");
     assert!(bits > 100.0, "{bits}");
+    // Bounds whose own range would go round the field show nothing, so they are none.
+    for magnitude in [0, 1 << 29] {
+        let mut wide = owned.registration.clone();
+        wide.magnitudes[1] = magnitude;
+        assert!(Registering::new(&owned.blind, &wide).is_err());
+        let inputs = Inputs::Private(1);
+        let run = Run::new(&owned.blind, Weights::Private(&wide), inputs, owned.case.outputs.clone());
+        assert!(run.is_err(), "{magnitude}");
+    }
     // A tighter bound on the first layer's weights, on the second's, on a bias's bits.
     let changes: [fn(&mut Registration); 4] = [
         |tighter| tighter.reaches[0].product -= tighter.reaches[0].product / 64,

@@ -65,7 +65,7 @@ impl Prove {
         let proof = engines::prove(planned)?;
         let proven = started.elapsed();
         progress.at(1, "checking");
-        let checker = Checker::Owner(model, parameters);
+        let checker = Checker::Owner(Box::new(model), parameters);
         let started = Instant::now();
         let bits = checker.verify(&proof)?;
         let verified = started.elapsed();
@@ -199,5 +199,5 @@ fn checker(path: &std::path::Path, home: &Home) -> Result<Checker, Failure> {
     }
     let model = model::load(path, home)?;
     let own = model.registration().map(|_| engines::parameters(&model)).transpose()?;
-    Ok(Checker::Owner(model, own))
+    Ok(Checker::Owner(Box::new(model), own))
 }

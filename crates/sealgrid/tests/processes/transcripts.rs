@@ -275,9 +275,9 @@ fn a_run_is_proven_and_the_proof_checked_with_the_model_alone() {
 fn a_registered_model_is_proven_to_those_who_have_neither_weights_nor_records() {
     let home = Home::new();
     let plain = home.import("digits-cnn", "digits");
-    let registered = home.json(&["model", "register", text(&plain), "--out", "r.sgm", "--openings", "2"]);
+    let registered = home.json(&["model", "register", text(&plain), "--out", "r.sgm", "--openings", "3"]);
     assert!(registered["soundness_bits"].as_f64().is_some_and(|bits| bits > 99.0), "{registered}");
-    assert_eq!(registered["published"], "r.sgr");
+    assert_eq!((&registered["published"], registered["openings_left"].as_u64()), (&"r.sgr".into(), Some(2)));
     let table = std::fs::read_to_string(test_data("digits")).expect("shipped");
     let one: Vec<&str> = table.lines().take(2).collect();
     std::fs::write(home.path("one.csv"), one.join("\n")).expect("written");
@@ -304,7 +304,7 @@ fn a_registered_model_is_proven_to_those_who_have_neither_weights_nor_records() 
     home.fails(&verify("a.proof"), "E-PRF-25", 4);
     std::fs::write(home.path("r.sgr"), &good[..good.len() - 1]).expect("written");
     home.fails(&verify("a.proof"), "E-PRF-24", 4);
-    // Two openings are two proofs.
+    // Three openings are the registration's own proof and two more.
     assert_eq!(home.json(&prove("b.proof"))["openings_left"].as_u64(), Some(0));
     home.fails(&prove("c.proof"), "E-RES-82", 6);
     assert!(!home.path("c.proof").exists());

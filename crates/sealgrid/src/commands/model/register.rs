@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use crate::engines;
 use crate::failure::{Failure, unwritable};
 use crate::home::Home;
 use crate::output::{Output, Report, duration, facts, thousands};
+use crate::{engines, openings};
 
 /// Register a model's weights for proofs that tell nothing of them.
 ///
@@ -18,7 +18,7 @@ pub struct Register {
     /// Where the registered model goes; what others need to check proofs goes beside it, as .sgr.
     #[arg(short, long, value_name = "FILE")]
     out: PathBuf,
-    /// Proofs that the registration bears; each makes all of them somewhat larger and slower.
+    /// Openings of the registration, of which it takes one itself and each proof another; each makes all proofs somewhat larger.
     #[arg(long, value_name = "N", default_value_t = 32)]
     openings: u32,
 }
@@ -34,7 +34,9 @@ impl Register {
         }
         let mut progress = output.progress("registering", 2);
         let started = Instant::now();
-        let (model, registered) = engines::register(model, self.openings)?;
+        let (model, parameters) = engines::register(model, self.openings)?;
+        let left = openings::spend(home, parameters.root(), self.openings, &published)?;
+        let registered = engines::publish(&model, &parameters)?;
         let took = started.elapsed();
         progress.at(1, "checking");
         let started = Instant::now();
@@ -48,7 +50,7 @@ impl Register {
         out.add_row(["registered model", &format!("{} (secret: it holds the weights)", self.out.display())]);
         out.add_row(["for those who check", &published.display().to_string()]);
         out.add_row(["model", &model.commitment().to_string()]);
-        out.add_row(["proofs it bears", &self.openings.to_string()]);
+        out.add_row(["openings left", &format!("{left}: as many proofs")]);
         out.add_row(["registered in", &duration(took)]);
         out.add_row(["checked in", &duration(checked)]);
         out.add_row(["bytes to publish", &thousands(bytes.len() as u64)]);
@@ -63,6 +65,7 @@ impl Register {
             "published": published.display().to_string(),
             "model": model.commitment().to_string(),
             "openings": self.openings,
+            "openings_left": left,
             "bytes": bytes.len(),
             "register_ns": u64::try_from(took.as_nanos()).unwrap_or(u64::MAX),
             "verify_ns": u64::try_from(checked.as_nanos()).unwrap_or(u64::MAX),
