@@ -19,7 +19,7 @@ use crate::channel::{ProofError, Prover, Verifier};
 use crate::field::Element;
 use crate::lookups::{Columns, Form, Looked, Lookups, NotInTable, Table};
 use crate::maps::{LIMB_BITS, Map, Plus, Sum, Term, narrow, signed};
-use crate::weights::{Parameters, Places, Registered};
+use crate::weights::{BadShape, Parameters, Places, Registered};
 
 /// Committed parameters and what is known of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -196,14 +196,15 @@ enum Fill {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotRegistrable {
     /// Of another architecture.
-    #[error(
-        "the registration is of another architecture, or the architecture has no parameters or biases above 29 bits"
-    )]
+    #[error("the registration is of another architecture, or a bias has a magnitude of 2^29 or more")]
     OtherArchitecture,
     /// Parameters that nobody may choose freely.
     #[error("trees are not part of proofs yet: their parameters are no mere numbers")]
     Trees,
-    /// Too many.
+    /// Too many parameters or openings, or none.
+    #[error(transparent)]
+    Shape(#[from] BadShape),
+    /// Too many for a proof.
     #[error(transparent)]
     TooLarge(#[from] TooLarge),
 }

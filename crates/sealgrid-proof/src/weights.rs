@@ -23,7 +23,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng as _;
 use sealgrid_seal::secret::Secret;
 
-use crate::argument::{ContentClaim, TooLarge};
+use crate::argument::ContentClaim;
 use crate::channel::{ProofError, Prover, Verifier};
 use crate::commit::SALT;
 use crate::field::{Challenge, DEGREE, Element, random, wipe};
@@ -59,6 +59,11 @@ fn trees(rng: ChaCha20Rng) -> Trees {
     )
 }
 
+/// No commitment has this shape.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a registration has 1 to 2^24 parameters and 1 to 4,096 openings")]
+pub struct BadShape;
+
 /// How many parameters are committed to, and for how many openings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
@@ -76,11 +81,10 @@ impl Shape {
     /// Of `count` parameters, to be opened `openings` times.
     ///
     /// # Errors
-    /// [`TooLarge`], also without any parameter or opening.
-    pub fn new(count: usize, openings: u32) -> Result<Self, TooLarge> {
-        let elements = TooLarge { elements: count };
+    /// [`BadShape`].
+    pub fn new(count: usize, openings: u32) -> Result<Self, BadShape> {
         if count == 0 || count > 1 << LENGTH_BITS_MAX || openings == 0 || openings > OPENINGS_MAX {
-            return Err(elements);
+            return Err(BadShape);
         }
         // Few rows, because each brings pads; short ones, because the tree has a leaf for each of their codeword's elements.
         let row_bits = count.next_power_of_two().ilog2().saturating_sub(2).clamp(11, 16);
@@ -156,8 +160,8 @@ impl Parameters {
     /// parameters and belongs to them alone.
     ///
     /// # Errors
-    /// [`TooLarge`].
-    pub fn commit(parameters: &[Element], openings: u32, seed: &Secret<32>) -> Result<Self, TooLarge> {
+    /// [`BadShape`].
+    pub fn commit(parameters: &[Element], openings: u32, seed: &Secret<32>) -> Result<Self, BadShape> {
         let shape = Shape::new(parameters.len(), openings)?;
         let mut rng = ChaCha20Rng::from_seed(*seed.expose());
         let mut elements = parameters.to_vec();

@@ -52,7 +52,7 @@ pub fn not_registered(error: &RegistrationError) -> Failure {
         RegistrationError::None => {
             failure.exit(3).hint("sealgrid model register MODEL --openings 32 --out FILE.sgm")
         }
-        RegistrationError::NotRegistrable(NotRegistrable::TooLarge(_)) => {
+        RegistrationError::NotRegistrable(NotRegistrable::TooLarge(_) | NotRegistrable::Shape(_)) => {
             failure.hint("sealgrid model register MODEL --openings 32 --out FILE.sgm")
         }
         RegistrationError::NotRegistrable(_) => failure.exit(3).hint(
@@ -115,13 +115,14 @@ impl Checker {
             Self::Owner(model, own) => {
                 proof.verify(model, own.as_ref(), &mut crate::entropy()).map_err(|error| not_proven(&error))
             }
-            Self::Anybody(model) => {
-                let registration = verify_registration(model)?;
-                let run = proof.verify_registered(model, &mut crate::entropy());
-                Ok(run.map_err(|error| not_proven(&error))?.min(registration))
-            }
+            Self::Anybody(model) => Ok(verify_registration(model)?.min(verify_registered(proof, model)?)),
         }
     }
+}
+
+/// Checks a proof without weights, with a model whose registration was checked; yields its bits of soundness.
+pub fn verify_registered(proof: &Proof, model: &RegisteredModel) -> Result<f64, Failure> {
+    proof.verify_registered(model, &mut crate::entropy()).map_err(|error| not_proven(&error))
 }
 
 /// A proof that is rejected.

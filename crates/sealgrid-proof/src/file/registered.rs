@@ -23,7 +23,7 @@ use crate::field::wipe;
 use crate::lookups::NotInTable;
 use crate::registration::{self, NotRegistrable, Reach, Registering, Registration};
 use crate::transcript::Transcript;
-use crate::weights::{Parameters, Registered, Shape};
+use crate::weights::{BadShape, Parameters, Registered, Shape};
 
 /// The first bytes of a file.
 pub const MAGIC: &[u8; 4] = b"SGR1";
@@ -68,6 +68,12 @@ pub enum RegistrationError {
     Proof(#[from] ProofError),
 }
 
+impl From<BadShape> for RegistrationError {
+    fn from(error: BadShape) -> Self {
+        Self::NotRegistrable(error.into())
+    }
+}
+
 impl From<TooLarge> for RegistrationError {
     fn from(error: TooLarge) -> Self {
         Self::NotRegistrable(error.into())
@@ -81,7 +87,7 @@ impl RegistrationError {
         match self {
             Self::None => "E-PRF-20",
             Self::Other => "E-PRF-21",
-            Self::NotRegistrable(NotRegistrable::TooLarge(_)) => "E-RES-81",
+            Self::NotRegistrable(NotRegistrable::TooLarge(_) | NotRegistrable::Shape(_)) => "E-RES-81",
             Self::NotRegistrable(_) => "E-PRF-22",
             Self::NotInTable(_) => "E-PRF-23",
             Self::Malformed => "E-PRF-24",

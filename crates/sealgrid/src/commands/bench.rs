@@ -1,6 +1,7 @@
-//! `sealgrid bench`: what sealing and the shipped models cost on this machine, each beside its lower bound.
+//! `sealgrid bench`: what sealing, proving and the shipped models cost on this machine, each beside its lower bound.
 
 mod node;
+mod proof;
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -18,7 +19,7 @@ use crate::failure::Failure;
 use crate::output::{Output, Report, duration, table};
 use crate::{engines, shipped};
 
-/// Measure this machine: sealing, signing, the shipped models, a grid, a log; or let a grid endure kills (`soak`).
+/// Measure this machine: sealing, signing, the shipped models, proofs, a grid, a log; or let a grid endure kills (`soak`).
 #[derive(Debug, clap::Args)]
 pub struct Bench {
     /// What to measure.
@@ -41,6 +42,8 @@ enum Name {
     Node,
     /// Durable appends to a transparency log.
     Log,
+    /// Zero-knowledge proofs of runs of the shipped models.
+    Proof,
     /// A grid under load whose nodes are killed at random: nothing may be lost, wrong or growing.
     Soak,
     /// The other process of plain calls, for `node`; ends with standard input.
@@ -85,6 +88,12 @@ impl Bench {
             for model in shipped::MODELS {
                 output.say(format!("measuring {}", model.name));
                 self::model(model, &mut lines)?;
+            }
+        }
+        if wanted(Name::Proof) {
+            for model in shipped::MODELS {
+                output.say(format!("proving {}", model.name));
+                proof::proofs(model, &mut lines)?;
             }
         }
         let mut out = table(["what", "least", "beside"]);

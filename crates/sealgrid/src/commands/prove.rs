@@ -190,6 +190,33 @@ pub fn verified(
     Ok((out.to_string(), json, results))
 }
 
+/// Checks the bytes of a registered model: what to say.
+pub fn registered(bytes: &[u8]) -> Result<(String, serde_json::Value), Failure> {
+    let model = RegisteredModel::from_bytes(bytes).map_err(|error| engines::not_registered(&error))?;
+    let bits = engines::verify_registration(&model)?;
+    let (identity, openings) = (model.public().commitment().to_string(), model.openings());
+    let mut out = facts();
+    out.add_row(["verdict", "ACCEPTED"]);
+    out.add_row(["model", &identity]);
+    out.add_row([
+        "shown",
+        "one set of weights is registered under this identity, and it lies in the bounds in the file",
+    ]);
+    out.add_row(["openings", &openings.to_string()]);
+    out.add_row(["soundness", &format!("{bits:.1} bits, proven, all steps added up")]);
+    out.add_row(["tells", engines::REGISTRATION_TELLS]);
+    let json = serde_json::json!({
+        "kind": "registered model",
+        "accepted": true,
+        "model": identity,
+        "openings": openings,
+        "soundness_bits": bits,
+        "tells": engines::REGISTRATION_TELLS,
+        "assumes": ASSUMES,
+    });
+    Ok((out.to_string(), json))
+}
+
 /// What a file has for checking proofs: a model, or what was published of one.
 fn checker(path: &std::path::Path, home: &Home) -> Result<Checker, Failure> {
     let published = std::fs::read(path).ok().filter(|bytes| bytes.starts_with(engines::REGISTERED_MAGIC));

@@ -1,4 +1,4 @@
-//! `sealgrid verify`: receipt, evidence, trust roots and time in, or a proof and its model; a verdict out. No network.
+//! `sealgrid verify`: receipt, evidence, trust roots and time in, or a proof and its model, or a registered model; a verdict out. No network.
 
 use std::path::{Path, PathBuf};
 
@@ -11,10 +11,10 @@ use crate::home::Home;
 use crate::output::Report;
 use crate::{engines, roots};
 
-/// Check receipts and proofs offline: what holds, what was assumed, what is not shown, what is not hidden.
+/// Check receipts, proofs and registered models offline: what holds, what was assumed, what is not shown, what is not hidden.
 #[derive(Debug, clap::Args)]
 pub struct Verify {
-    /// Receipt files, or proof files.
+    /// Receipt files, proof files, or files of registered models.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// Folder of the trust roots [default: the home's].
@@ -26,7 +26,7 @@ pub struct Verify {
     /// The owner's opening of a single receipt: also checks what only the owner can show.
     #[arg(long, value_name = "FILE")]
     opening: Option<PathBuf>,
-    /// The model that a proof is about: its file, or its name in the home.
+    /// The model that a proof is about: the file of the registered model, the model's own, or its name in the home.
     #[arg(long, value_name = "MODEL")]
     model: Option<PathBuf>,
     /// Where the results go that a single proof shows: .csv, .npy or .json.
@@ -57,6 +57,13 @@ impl Verify {
                 if let Some(out) = &self.results {
                     results.write(out)?;
                 }
+                continue;
+            }
+            if file.starts_with(engines::REGISTERED_MAGIC) {
+                let (said, mut json) = prove::registered(&file)?;
+                text.push_str(&format!("{}:\n{said}\n", path.display()));
+                json["file"] = path.display().to_string().into();
+                verdicts.push(json);
                 continue;
             }
             // Trust roots are asked for where something rests on them.

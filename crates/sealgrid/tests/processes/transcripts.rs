@@ -289,6 +289,8 @@ fn a_registered_model_is_proven_to_those_who_have_neither_weights_nor_records() 
     let verify = |proof: &'static str| ["verify", proof, "--model", "r.sgr"];
     let verdict = home.json(&verify("a.proof"))["verdicts"][0].clone();
     assert!(verdict["accepted"] == true && verdict["results"] == made_results(&home, "r.sgm"), "{verdict}");
+    let alone = home.json(&["verify", "r.sgr"])["verdicts"][0].clone();
+    assert_eq!((&alone["model"], &alone["openings"]), (&registered["model"], &3.into()));
     // Who holds the model may check it as well.
     home.json(&["verify", "a.proof", "--model", "r.sgm"]);
     // The model before its registration is another one, and so is its proof; that of shown weights is for those who hold them.

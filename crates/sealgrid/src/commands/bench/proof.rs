@@ -1,0 +1,69 @@
+//! Proofs of runs of the shipped models, one record each, beside the run itself.
+
+use std::hint::black_box;
+use std::sync::Arc;
+use std::time::Instant;
+
+use sealgrid_node::measure::{self, Spread};
+
+use super::{Line, least};
+use crate::asking;
+use crate::engines::{self, Checker};
+use crate::failure::Failure;
+use crate::output::{duration, thousands};
+use crate::shipped::Shipped;
+
+/// Proofs of each kind.
+const TIMES: usize = 20;
+/// Openings of a registration, as `model register` has them.
+const OPENINGS: u32 = 32;
+
+/// Registers `shipped`, proves a run of it with its weights told and not told, and checks both.
+pub fn proofs(shipped: &Shipped, lines: &mut Vec<Line>) -> Result<(), Failure> {
+    let model = shipped.import()?;
+    let mut records = shipped.test()?;
+    records.rows.truncate(1);
+    let (inputs, _) = asking::encode(&records, &model.public())?;
+    let prepared = engines::executor()
+        .prepare(Arc::clone(model.graph()))
+        .map_err(|error| Failure::new(error.code(), error.to_string()))?;
+    let run = least(|| black_box(prepared.run(&inputs, &mut ())));
+    if let Err(failure) = engines::plan(&model, None, &inputs, false) {
+        // Said, and no failure of the bench.
+        let beside = format!("not provable: {}", failure.why.unwrap_or(failure.what));
+        lines.push(Line { what: format!("{}: the run", shipped.name), least: run, beside });
+        return Ok(());
+    }
+    let mut line = |what: &str, took: Spread, beside: String| {
+        let beside = format!("median {}; {beside}", duration(took.median));
+        lines.push(Line { what: format!("{}: {what}", shipped.name), least: took.least, beside });
+    };
+    let started = Instant::now();
+    let (model, own) = engines::register(model, OPENINGS)?;
+    // More openings than there are: these weights are no secret.
+    let published = engines::publish(&model, &own)?;
+    let registering = started.elapsed();
+    let bytes = thousands(published.to_bytes().len() as u64);
+    let checked = measure::repeat(TIMES, || engines::verify_registration(&published).map(drop))?;
+    let beside = format!("{bytes} bytes, made in {}; once a model", duration(registering));
+    line("checking the registration", checked, beside);
+    let mut proof = engines::prove(engines::plan(&model, Some(&own), &inputs, false)?)?;
+    let proven = measure::repeat(TIMES, || {
+        proof = engines::prove(engines::plan(&model, Some(&own), &inputs, false)?)?;
+        Ok::<_, Failure>(())
+    })?;
+    let bytes = thousands(proof.to_bytes().len() as u64);
+    line("proving, weights private", proven, format!("{bytes} bytes; the run takes {}", duration(run)));
+    let checked = measure::repeat(TIMES, || engines::verify_registered(&proof, &published).map(drop))?;
+    line("checking it without weights", checked, "the registration not counted".to_owned());
+    let proven = measure::repeat(TIMES, || {
+        proof = engines::prove(engines::plan(&model, None, &inputs, false)?)?;
+        Ok::<_, Failure>(())
+    })?;
+    let bytes = thousands(proof.to_bytes().len() as u64);
+    line("proving, weights told", proven, format!("{bytes} bytes"));
+    let owner = Checker::Owner(Box::new(model), Some(own));
+    let checked = measure::repeat(TIMES, || owner.verify(&proof).map(drop))?;
+    line("checking it with the model", checked, String::from("the model's commitment counted"));
+    Ok(())
+}
