@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use p3_field::{Field as _, PrimeCharacteristicRing as _, PrimeField32 as _};
+use sealgrid_graph::cost;
 use sealgrid_graph::execute::{Batch, BatchRef, ExecuteError, Observer, Prepared, check_inputs};
 use sealgrid_graph::integer::{Graph, Interpreter, Operation, ParameterId, Primitive, Requantise, ValueType};
 use sealgrid_graph::range::{self, Interval};
@@ -40,6 +41,8 @@ const WRAPS: &str = "its sums times their multiplier may leave the field";
 const TOO_LARGE: &str = "no records, or more than a proof can hold";
 /// Rows above which a clamp is split.
 const SPLIT_ROWS: i64 = 1 << 11;
+/// Most products of a run: a verifier goes through them, and an architecture may come from anybody.
+const PRODUCTS_MAX: u64 = 1 << 33;
 /// Most rows of one table.
 const ROWS_MAX: i64 = 1 << 17;
 
@@ -160,7 +163,8 @@ impl Run {
         let values =
             graph.inputs().iter().chain(graph.operations().iter().map(|operation| &operation.output));
         let elements: usize = values.map(|value_type| value_type.shape.count()).sum();
-        if records == 0 || elements.saturating_mul(records) > 1 << VARIABLES_MAX {
+        let products = cost::count(graph).multiply_adds.saturating_mul(records as u64);
+        if records == 0 || elements.saturating_mul(records) > 1 << VARIABLES_MAX || products > PRODUCTS_MAX {
             return Err(of_value(0, "run", TOO_LARGE));
         }
         // An output of a wide range is told as it is before its clamp, unless one lies where only the clamp's table can say why.

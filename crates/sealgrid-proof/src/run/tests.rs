@@ -317,3 +317,23 @@ fn parameters_are_registered_within_their_bounds_and_in_no_tighter_ones() {
         assert!(check(&tighter, &argument).is_err(), "change {which}");
     }
 }
+
+#[test]
+fn a_run_with_more_products_than_a_verifier_goes_through_is_refused() {
+    let mut builder = Builder::new(vec![ValueType { dtype: DType::I8, shape: shape(&[1, 2048]) }]);
+    let x = builder.input(0);
+    let tensor = |axes: &[usize], data| Tensor::new(shape(axes), data).expect("filled");
+    let weight = builder.parameter(tensor(&[2048, 2048], Data::I8(vec![0; 1 << 22])));
+    let bias = builder.parameter(tensor(&[2048], Data::I32(vec![0; 2048])));
+    let requantise =
+        Requantise { multipliers: vec![1], shifts: vec![4], low: 0, high: 127, output: DType::I8 };
+    let y = builder.push("wide", Primitive::Linear { weight, bias, requantise }, &[x]).expect("valid");
+    let graph = Arc::new(builder.finish(vec![y]).expect("valid"));
+    let refused = |records: usize| {
+        let outputs = Batch::new(records, shape(&[1, 2048]), Data::I8(vec![0; records * 2048]));
+        let outputs = vec![outputs.expect("filled")];
+        Run::new(&graph, Weights::Public, Inputs::Private(records), outputs).err().map(|error| error.why)
+    };
+    assert_eq!(refused(2049), Some(TOO_LARGE));
+    assert_eq!(refused(1), None);
+}
