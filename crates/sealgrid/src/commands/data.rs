@@ -268,7 +268,10 @@ fn beside(path: &Path, ending: &str) -> PathBuf {
 }
 
 /// Writes `path` whole or not at all: beside it, durable, then moved into its place. Only its owner may read it.
-fn replace(path: &Path, write: impl FnOnce(&mut File) -> Result<(), Failure>) -> Result<(), Failure> {
+pub(super) fn replace(
+    path: &Path,
+    write: impl FnOnce(&mut File) -> Result<(), Failure>,
+) -> Result<(), Failure> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut new = tempfile::NamedTempFile::new_in(folder).map_err(|error| unwritable(path, &error))?;
     write(new.as_file_mut())?;

@@ -310,6 +310,11 @@ fn a_registered_model_is_proven_to_those_who_have_neither_weights_nor_records() 
     assert_eq!(home.json(&prove("b.proof"))["openings_left"].as_u64(), Some(0));
     home.fails(&prove("c.proof"), "E-RES-82", 6);
     assert!(!home.path("c.proof").exists());
+    // The registered model may take the place of the model.
+    std::fs::copy(&plain, home.path("same.sgm")).expect("room");
+    home.json(&["model", "register", "same.sgm", "--out", "same.sgm"]);
+    home.json(&["prove", "same.sgm", "--input", "one.csv", "--out", "same.proof"]);
+    home.json(&["verify", "same.proof", "--model", "same.sgr"]);
     home.fails(&["model", "register", text(&plain), "--out", "x.sgr"], "E-USE-02", 2);
     home.fails(&["model", "register", text(&plain), "--out", "x.sgm", "--openings", "0"], "E-RES-81", 6);
     let trees = home.import("breast-cancer-gbt", "breast-cancer");

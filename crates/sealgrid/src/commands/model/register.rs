@@ -1,8 +1,10 @@
 //! `sealgrid model register`: a model whose runs can be proven to people who have neither its weights nor the records.
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::Instant;
 
+use crate::commands::data;
 use crate::failure::{Failure, unwritable};
 use crate::home::Home;
 use crate::output::{Output, Report, duration, facts, thousands};
@@ -44,7 +46,10 @@ impl Register {
         let checked = started.elapsed();
         progress.at(2, "done");
         let bytes = registered.to_bytes();
-        std::fs::write(&self.out, model.to_bytes()).map_err(|error| unwritable(&self.out, &error))?;
+        // It may take the place of the model itself, which must not be lost.
+        data::replace(&self.out, |file| {
+            file.write_all(&model.to_bytes()).map_err(|error| unwritable(&self.out, &error))
+        })?;
         std::fs::write(&published, &bytes).map_err(|error| unwritable(&published, &error))?;
         let mut out = facts();
         out.add_row(["registered model", &format!("{} (secret: it holds the weights)", self.out.display())]);
