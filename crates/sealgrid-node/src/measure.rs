@@ -11,7 +11,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sealgrid_graph::execute::Batch;
-use sealgrid_protocol::job::client::{ClientEffect, ClientEvent, ClientMachine};
+use sealgrid_protocol::job::client::{ClientEffect, ClientEvent, ClientMachine, Plan, PlanError};
+use sealgrid_protocol::job::message::Message;
 use sealgrid_protocol::machine::Machine as _;
 use sealgrid_seal::aead::TAG_LENGTH;
 use sealgrid_seal::digest::labels;
@@ -171,17 +172,23 @@ pub async fn assignment_bytes(
     identity: SigningIdentity,
     job: Job,
 ) -> Result<usize, ClientError> {
-    let plan = client.plan(job).await?;
-    let mut machine = ClientMachine::begin(identity, rand::make_rng::<rand::rngs::StdRng>(), plan, now())?;
-    let mut bytes = 0;
+    let sent = first_messages(identity, client.plan(job).await?)?;
+    Ok(sent.iter().map(|message| message.encode().len()).sum())
+}
+
+/// What a client sends before it has heard anything.
+fn first_messages(identity: SigningIdentity, plan: Plan) -> Result<Vec<Message>, PlanError> {
+    let rng = rand::make_rng::<rand::rngs::StdRng>();
+    let mut machine = ClientMachine::begin_unkept(identity, rng, plan, now())?;
+    let mut sent = Vec::new();
     while let Some(effect) = machine.poll() {
         match effect {
             ClientEffect::Store { ticket, .. } => machine.handle(now(), ClientEvent::Stored { ticket }),
-            ClientEffect::Send { message, .. } => bytes += message.encode().len(),
+            ClientEffect::Send { message, .. } => sent.push(message),
             _ => {}
         }
     }
-    Ok(bytes)
+    Ok(sent)
 }
 
 /// What sealing alone takes, of both sides and on one thread: the input sealed to a node and opened there, the output

@@ -17,6 +17,7 @@ use p3_whir::pcs::zk::{HidingWhirPcs, HidingWhirProverData, ZkParameters, ZkWhir
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use rand_core::CryptoRng;
+use serde::de::DeserializeOwned;
 
 use crate::channel::ProofError;
 use crate::field::{Challenge, Element, soundness_bits};
@@ -24,19 +25,41 @@ use crate::last::Opening;
 use crate::transcript::{Challenger, Transcript};
 
 /// Elements by which each leaf of a tree is salted: 124 bits.
-pub(crate) const SALT: usize = 4;
+const SALT: usize = 4;
 
-type Trees = MerkleTreeHidingMmcs<
+/// Merkle trees with salted leaves; the generator draws the salts.
+pub(crate) type Trees<R> = MerkleTreeHidingMmcs<
     Element,
     u8,
     SerializingHasher<p3_blake3::Blake3>,
     CompressionFunctionFromHasher<p3_blake3::Blake3, 2, 32>,
-    StdRng,
+    R,
     2,
     32,
     SALT,
 >;
-type Library = HidingWhirPcs<Challenge, Element, Radix2DFTSmallBatch<Element>, Trees, Challenger, StdRng>;
+type Library =
+    HidingWhirPcs<Challenge, Element, Radix2DFTSmallBatch<Element>, Trees<StdRng>, Challenger, StdRng>;
+
+/// Trees over BLAKE3 with one root each.
+pub(crate) fn trees<R>(rng: R) -> Trees<R> {
+    let hash = SerializingHasher::new(p3_blake3::Blake3 {});
+    Trees::new(hash, CompressionFunctionFromHasher::new(p3_blake3::Blake3 {}), 0, rng)
+}
+
+/// Reads what the library wrote, and nothing behind it.
+pub(crate) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ProofError> {
+    let (value, rest) = postcard::take_from_bytes(bytes).map_err(|_| ProofError::Truncated)?;
+    if rest.is_empty() { Ok(value) } else { Err(ProofError::TooLong) }
+}
+
+/// What the library's verifier says. Nothing is known that makes it panic; it promises nothing, and a verifier must not end by what it is sent.
+pub(crate) fn guarded<E>(verify: impl FnOnce() -> Result<(), E>) -> Result<(), ProofError> {
+    match catch_unwind(AssertUnwindSafe(verify)) {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(_)) | Err(_) => Err(ProofError::Wrong),
+    }
+}
 
 /// Fewest variables of a vector: below, the codeword has no room for the randomness of one opening.
 pub const VARIABLES_MIN: usize = 14;
@@ -79,7 +102,7 @@ impl Commitment {
 /// The committed vector, to be opened once.
 pub struct Committed {
     commitment: Commitment,
-    data: HidingWhirProverData<Element, Challenge, Trees>,
+    data: HidingWhirProverData<Element, Challenge, Trees<StdRng>>,
 }
 
 impl std::fmt::Debug for Committed {
@@ -102,12 +125,7 @@ impl Scheme {
     pub fn new(variables: usize, rng: &mut impl CryptoRng) -> Self {
         assert!((VARIABLES_MIN..=VARIABLES_MAX).contains(&variables), "a vector of a supported length");
         let config = config(variables);
-        let trees = Trees::new(
-            SerializingHasher::new(p3_blake3::Blake3 {}),
-            CompressionFunctionFromHasher::new(p3_blake3::Blake3 {}),
-            0,
-            StdRng::from_rng(rng),
-        );
+        let trees = trees(StdRng::from_rng(rng));
         let library = Library::new(config, Radix2DFTSmallBatch::default(), trees, StdRng::from_rng(rng));
         Self { library, variables }
     }
@@ -162,23 +180,14 @@ impl Scheme {
         if bytes.len() > OPENING_BYTES_MAX {
             return Err(ProofError::TooLong);
         }
-        let (proof, rest): (ZkWhirProof<Element, Challenge, Trees>, &[u8]) =
-            postcard::take_from_bytes(bytes).map_err(|_| ProofError::Truncated)?;
-        if !rest.is_empty() {
-            return Err(ProofError::TooLong);
-        }
+        let proof: ZkWhirProof<Element, Challenge, Trees<StdRng>> = read(bytes)?;
         let stated = openings.iter().map(|opening| opening.value);
         if !stated.eq(proof.evals.iter().copied()) {
             return Err(ProofError::Wrong);
         }
         let points = openings.iter().map(|opening| Point::new(opening.point.clone())).collect();
-        // No opening is known that makes the library panic; it promises nothing, and a verifier must not end by what it is sent.
         let challenger = transcript.challenger();
-        let verify = AssertUnwindSafe(|| self.library.verify(&commitment.0, &proof, challenger, points));
-        match catch_unwind(verify) {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) | Err(_) => Err(ProofError::Wrong),
-        }
+        guarded(|| self.library.verify(&commitment.0, &proof, challenger, points))
     }
 }
 

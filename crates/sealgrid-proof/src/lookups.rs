@@ -231,24 +231,24 @@ impl Lookups {
     }
 
     /// The verifier's; what was drawn, and the fractions' numerator and denominator there.
-    pub(crate) fn check(&self, channel: &mut Verifier<'_>) -> Result<(Drawn, Hidden, Hidden), ProofError> {
+    pub(crate) fn check(&self, channel: &mut Verifier<'_>) -> Result<(Drawn, [Hidden; 2]), ProofError> {
         let (alpha, gamma) = (channel.challenge(), channel.challenge());
         let claim = fractions::verify(channel, self.variables)?;
-        Ok((Drawn { alpha, gamma, point: claim.point }, claim.numerator, claim.denominator))
+        Ok((Drawn { alpha, gamma, point: claim.point }, [claim.numerator, claim.denominator]))
     }
 
-    /// Numerator and denominator at the point that was drawn: as functionals of the content, and what the content has no part in.
-    pub(crate) fn functionals(&self, drawn: &Drawn) -> ([Vec<Challenge>; 2], [Challenge; 2]) {
+    /// What numerator and denominator at the point that was drawn say of the content.
+    pub(crate) fn claims(&self, drawn: &Drawn, [numerator, denominator]: &[Hidden; 2]) -> [ContentClaim; 2] {
         let Drawn { alpha, gamma, point } = drawn;
         let weights = equality(point);
         let mut numerators = vec![Challenge::ZERO; self.content];
         let mut denominators = vec![Challenge::ZERO; self.content];
-        // A denominator is 1 where nothing stands, so that all weights add up to 1.
-        let (mut numerator, mut denominator) = (Challenge::ZERO, Challenge::ONE);
+        // What the content has no part in. A denominator is 1 where nothing stands, so that all weights add up to 1.
+        let (mut known_numerator, mut known_denominator) = (Challenge::ZERO, Challenge::ONE);
         for block in &self.blocks {
             let weights = &weights[block.start..][..block.count];
             let all: Challenge = weights.iter().copied().sum();
-            denominator -= all;
+            known_denominator -= all;
             match block.of {
                 Of::Table(number) => {
                     let table = &self.tables[number];
@@ -256,20 +256,23 @@ impl Lookups {
                     places.zip(weights).for_each(|(place, weight)| *place -= *weight);
                     let rows = folded(Self::tag(number), &table.columns, *gamma);
                     let rows = rows.into_iter().zip(weights).map(|(row, weight)| (*alpha - row) * *weight);
-                    denominator += rows.sum::<Challenge>();
+                    known_denominator += rows.sum::<Challenge>();
                 }
                 Of::Looked(number) => {
                     let list = &self.looked[number];
-                    numerator += all;
-                    denominator += all * (*alpha - Challenge::from(Self::tag(list.table)));
+                    known_numerator += all;
+                    known_denominator += all * (*alpha - Challenge::from(Self::tag(list.table)));
                     for (form, power) in list.tuple.iter().zip(gamma.powers().skip(1)) {
                         let weights: Vec<Challenge> = weights.iter().map(|weight| -power * *weight).collect();
-                        denominator += form.pull(&weights, &mut denominators);
+                        known_denominator += form.pull(&weights, &mut denominators);
                     }
                 }
             }
         }
-        ([numerators, denominators], [numerator, denominator])
+        [
+            ContentClaim { functional: numerators, value: numerator - &Hidden::known(known_numerator) },
+            ContentClaim { functional: denominators, value: denominator - &Hidden::known(known_denominator) },
+        ]
     }
 }
 
@@ -305,11 +308,8 @@ impl Conversation for Lookups {
     }
 
     fn verify(&self, channel: &mut Verifier<'_>) -> Result<Vec<ContentClaim>, ProofError> {
-        let (drawn, numerator, denominator) = self.check(channel)?;
-        let (functionals, known) = self.functionals(&drawn);
-        let values = [&numerator - &Hidden::known(known[0]), &denominator - &Hidden::known(known[1])];
-        let claims = functionals.into_iter().zip(values);
-        Ok(claims.map(|(functional, value)| ContentClaim { functional, value }).collect())
+        let (drawn, fractions) = self.check(channel)?;
+        Ok(self.claims(&drawn, &fractions).into())
     }
 
     fn errors(&self) -> u64 {

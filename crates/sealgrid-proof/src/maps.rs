@@ -100,6 +100,10 @@ pub(crate) fn positions(axes: &[usize]) -> impl Iterator<Item = Vec<usize>> {
     })
 }
 
+pub(crate) fn elements_of(tensor: &Tensor) -> Vec<Element> {
+    (0..tensor.shape().count()).map(|at| Element::from_i32(tensor.at(at))).collect()
+}
+
 pub(crate) fn narrow(value: usize) -> u32 {
     u32::try_from(value).expect("a value has at most 2^28 elements")
 }
@@ -108,9 +112,7 @@ impl Map {
     /// The weights, as elements.
     fn factors(&self) -> Vec<Element> {
         match self {
-            Self::Linear { weight, .. } | Self::Convolution { weight, .. } => {
-                (0..weight.shape().count()).map(|at| Element::from_i32(weight.at(at))).collect()
-            }
+            Self::Linear { weight, .. } | Self::Convolution { weight, .. } => elements_of(weight),
             Self::Moves(_) => Vec::new(),
         }
     }

@@ -18,8 +18,8 @@ use crate::argument::{ContentClaim, Conversation, TooLarge};
 use crate::channel::{ProofError, Prover, Verifier};
 use crate::field::Element;
 use crate::lookups::{Columns, Form, Looked, Lookups, NotInTable, Table};
-use crate::maps::{LIMB_BITS, Map, Plus, Sum, Term, narrow, signed};
-use crate::weights::{BadShape, Parameters, Places, Registered};
+use crate::maps::{LIMB_BITS, Map, Plus, Sum, Term, elements_of, narrow, signed};
+use crate::weights::{BadShape, Parameters, Registered};
 
 /// Committed parameters and what is known of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,10 +97,7 @@ pub(crate) fn starts(graph: &Graph) -> Vec<usize> {
 /// All parameters behind each other.
 #[must_use]
 pub fn elements(graph: &Graph) -> Vec<Element> {
-    let of = |tensor: &Tensor| -> Vec<Element> {
-        (0..tensor.shape().count()).map(|at| Element::from_i32(tensor.at(at))).collect()
-    };
-    graph.parameters().iter().flat_map(of).collect()
+    graph.parameters().iter().flat_map(elements_of).collect()
 }
 
 /// The greatest magnitude of a type that leaves none open: those of 32 bits are biases, which are far smaller.
@@ -262,8 +259,7 @@ impl Registering {
             return Err(NotRegistrable::OtherArchitecture);
         }
         let shape = registration.registered.shape;
-        let mut builder =
-            Builder { content: shape.elements() + shape.all_pads(), looked: Vec::new(), fills: Vec::new() };
+        let mut builder = Builder { content: shape.taken(), looked: Vec::new(), fills: Vec::new() };
         let starts = starts(graph);
         let column = |parameter: usize, constant: u64, factor: Element| -> Arc<dyn Form> {
             Arc::new(Columns {
@@ -367,8 +363,8 @@ impl Registering {
     /// Without parameters.
     pub fn witness(&self) -> Result<Vec<Element>, NotInTable> {
         let parameters = self.parameters.as_ref().expect("the prover's");
-        let mut content = [parameters.elements(), parameters.pads()].concat();
-        content.resize(self.lookups.content(), Element::ZERO);
+        let mut content = vec![Element::ZERO; self.lookups.content()];
+        parameters.begin(&mut content);
         for fill in &self.fills {
             match fill {
                 Fill::Magnitudes { start, from, count } => {
@@ -390,10 +386,6 @@ impl Registering {
         self.lookups.count(&mut content)?;
         Ok(content)
     }
-
-    fn places(&self) -> Places {
-        Places { elements: 0, pads: self.registered.shape.elements() }
-    }
 }
 
 impl Conversation for Registering {
@@ -412,7 +404,7 @@ impl Conversation for Registering {
 
     fn verify(&self, channel: &mut Verifier<'_>) -> Result<Vec<ContentClaim>, ProofError> {
         let mut claims = self.lookups.verify(channel)?;
-        claims.push(self.registered.verify(channel, self.content(), self.places())?);
+        claims.push(self.registered.verify(channel, self.content())?);
         Ok(claims)
     }
 

@@ -33,7 +33,7 @@ use crate::maps::{
     Known, LIMB_BITS, Map, Moved, Plus, Rounded, Stage, Sum, Taps, Term, narrow, positions, signed,
 };
 use crate::registration::{self, Registration, starts, weight_of};
-use crate::weights::{Parameters, Places, Registered};
+use crate::weights::{Parameters, Registered};
 
 /// Why a sum is refused that the field cannot hold.
 const WRAPS: &str = "its sums times their multiplier may leave the field";
@@ -102,7 +102,6 @@ struct Private {
     layers: Vec<Layer>,
     /// Sums of all layers: elements of the lookups' content that are not committed.
     sums: usize,
-    places: Places,
     /// The prover's.
     parameters: Option<Arc<Parameters>>,
 }
@@ -195,7 +194,6 @@ impl Run {
                 registered: private.registration.registered.clone(),
                 layers: private.layers,
                 sums: private.sums,
-                places: private.places,
                 parameters: None,
             }),
         })
@@ -236,11 +234,7 @@ impl Run {
         let mut content = vec![Element::ZERO; self.lookups.content()];
         if let Some(private) = &self.private {
             let parameters = private.parameters.as_ref().expect("the prover's");
-            for (start, elements) in
-                [(private.places.elements, parameters.elements()), (private.places.pads, parameters.pads())]
-            {
-                content[private.sums + start..][..elements.len()].copy_from_slice(elements);
-            }
+            parameters.begin(&mut content[private.sums..]);
         }
         let fill = |content: &mut [Element], start: usize, batch: &Batch| {
             for (position, place) in content[start..][..batch.data().len()].iter_mut().enumerate() {
@@ -281,17 +275,13 @@ impl Run {
     fn fill_sums(&self, content: &mut [Element], layer: usize) {
         let private = self.private.as_ref().expect("only private weights have layers");
         let layer = &private.layers[layer];
-        let sums = layer.values(content, &content[private.sums + private.places.elements..]);
+        let sums = layer.values(content, &content[private.sums..]);
         content[layer.sums..][..sums.len()].copy_from_slice(&sums);
     }
 
     /// Everything that is claimed of sums and content.
     fn claims(&self, drawn: &Drawn, fractions: &[Hidden; 2], outputs: Challenge) -> Vec<ContentClaim> {
-        let (functionals, known) = self.lookups.functionals(drawn);
-        let values = fractions.iter().zip(known).map(|(value, known)| value - &Hidden::known(known));
-        let claims = functionals.into_iter().zip(values);
-        let mut claims: Vec<ContentClaim> =
-            claims.map(|(functional, value)| ContentClaim { functional, value }).collect();
+        let mut claims = Vec::from(self.lookups.claims(drawn, fractions));
         let mut functional = vec![Challenge::ZERO; self.lookups.content()];
         let mut value = Challenge::ZERO;
         let mut powers = outputs.powers().skip(1);
@@ -369,11 +359,11 @@ impl Private {
             claims.push(ContentClaim { functional, value: &sides.left - &Hidden::known(known) });
             let mut functional = vec![Challenge::ZERO; content];
             let elements = self.registered.shape.elements();
-            functional[self.places.elements..][..elements].copy_from_slice(&parameters[..elements]);
+            functional[..elements].copy_from_slice(&parameters[..elements]);
             claims.push(ContentClaim { functional, value: sides.right });
         }
         claims.push(claim);
-        claims.push(self.registered.verify(channel, content, self.places)?);
+        claims.push(self.registered.verify(channel, content)?);
         Ok(claims)
     }
 
@@ -465,8 +455,8 @@ impl Conversation for Run {
     }
 
     fn verify(&self, channel: &mut Verifier<'_>) -> Result<Vec<ContentClaim>, ProofError> {
-        let (drawn, numerator, denominator) = self.lookups.check(channel)?;
-        let claims = self.claims(&drawn, &[numerator, denominator], channel.challenge());
+        let (drawn, fractions) = self.lookups.check(channel)?;
+        let claims = self.claims(&drawn, &fractions, channel.challenge());
         match &self.private {
             None => Ok(claims),
             Some(private) => {
@@ -536,9 +526,6 @@ struct Hiding<'b> {
     first: Vec<usize>,
     layers: Vec<Layer>,
     sums: usize,
-    places: Places,
-    /// Sums that have found their layer.
-    used: usize,
 }
 
 impl<'b> Hiding<'b> {
@@ -548,19 +535,17 @@ impl<'b> Hiding<'b> {
         }
         let sums = graph.operations().iter().filter(|operation| weight_of(&operation.primitive).is_some());
         let sums = records * sums.map(|operation| operation.output.shape.count()).sum::<usize>();
-        let shape = registration.registered.shape;
-        let places = Places { elements: 0, pads: shape.elements() };
-        Ok(Self { registration, first: starts(graph), layers: Vec::new(), sums, places, used: 0 })
+        Ok(Self { registration, first: starts(graph), layers: Vec::new(), sums })
     }
 
     /// Where all else begins.
     fn end(&self) -> usize {
-        self.sums + self.places.pads + self.registration.registered.shape.all_pads()
+        self.sums + self.registration.registered.shape.taken()
     }
 
-    /// A parameter's elements from `from`, as columns.
+    /// A parameter's elements.
     fn column(&self, id: ParameterId, count: usize) -> Arc<dyn Form> {
-        Arc::new(Columns::one(self.sums + self.places.elements + self.first[id.0 as usize], count))
+        Arc::new(Columns::one(self.sums + self.first[id.0 as usize], count))
     }
 }
 
@@ -630,8 +615,7 @@ impl<'b> Builder<'b> {
     ) -> Option<Summed> {
         let records = self.records;
         let private = self.private.as_mut()?;
-        let start = private.used;
-        private.used += records * each;
+        let start = private.layers.last().map_or(0, Layer::end);
         let first = private.first[weight.0 as usize];
         let form = Arc::clone(&operand.form);
         let layer = Layer { operand: form, map: map.clone(), records, each, sums: start, first };

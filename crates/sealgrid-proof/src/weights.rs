@@ -10,22 +10,20 @@
 //! pads for `R` openings bears `R` proofs, and not one more.
 
 use std::collections::BTreeSet;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use p3_commit::Mmcs as _;
 use p3_dft::{Radix2DFTSmallBatch, TwoAdicSubgroupDft as _};
 use p3_field::{BasedVectorSpace as _, PrimeCharacteristicRing as _};
 use p3_matrix::dense::RowMajorMatrix;
 use p3_matrix::{Dimensions, Matrix as _};
-use p3_merkle_tree::{MerkleCap, MerkleTreeHidingMmcs};
-use p3_symmetric::{CompressionFunctionFromHasher, SerializingHasher};
+use p3_merkle_tree::MerkleCap;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng as _;
 use sealgrid_seal::secret::Secret;
 
 use crate::argument::ContentClaim;
 use crate::channel::{ProofError, Prover, Verifier};
-use crate::commit::SALT;
+use crate::commit::{Trees, guarded, read, trees};
 use crate::field::{Challenge, DEGREE, Element, random, wipe};
 use crate::hidden::Hidden;
 
@@ -38,25 +36,12 @@ pub const OPENINGS_MAX: u32 = 1 << 12;
 const LENGTH_BITS_MAX: usize = 24;
 
 /// Salted: whoever has seen all openings could otherwise try parameters against the leaves that were not opened.
-type Trees = MerkleTreeHidingMmcs<
-    Element,
-    u8,
-    SerializingHasher<p3_blake3::Blake3>,
-    CompressionFunctionFromHasher<p3_blake3::Blake3, 2, 32>,
-    ChaCha20Rng,
-    2,
-    32,
-    SALT,
->;
-type Opened = (Vec<Vec<Vec<Element>>>, <Trees as p3_commit::Mmcs<Element>>::MultiProof);
+type Salted = Trees<ChaCha20Rng>;
+type Opened = (Vec<Vec<Vec<Element>>>, <Salted as p3_commit::Mmcs<Element>>::MultiProof);
 
-fn trees(rng: ChaCha20Rng) -> Trees {
-    Trees::new(
-        SerializingHasher::new(p3_blake3::Blake3 {}),
-        CompressionFunctionFromHasher::new(p3_blake3::Blake3 {}),
-        0,
-        rng,
-    )
+/// For opening and checking, which draw no salt.
+fn unsalted() -> Salted {
+    trees(ChaCha20Rng::from_seed([0; 32]))
 }
 
 /// No commitment has this shape.
@@ -115,9 +100,13 @@ impl Shape {
     }
 
     /// Pads of all rows.
-    #[must_use]
-    pub fn all_pads(self) -> usize {
+    fn all_pads(self) -> usize {
         self.rows() * self.pads
+    }
+
+    /// What parameters and pads take at the beginning of a content.
+    pub(crate) fn taken(self) -> usize {
+        self.elements() + self.all_pads()
     }
 
     fn dimensions(self) -> Dimensions {
@@ -139,7 +128,7 @@ pub struct Parameters {
     registered: Registered,
     elements: Vec<Element>,
     pads: Vec<Element>,
-    tree: <Trees as p3_commit::Mmcs<Element>>::ProverData<RowMajorMatrix<Element>>,
+    tree: <Salted as p3_commit::Mmcs<Element>>::ProverData<RowMajorMatrix<Element>>,
 }
 
 impl std::fmt::Debug for Parameters {
@@ -197,9 +186,11 @@ impl Parameters {
         &self.elements
     }
 
-    /// The pads, row by row.
-    pub(crate) fn pads(&self) -> &[Element] {
-        &self.pads
+    /// What a content begins with: the parameters, zeros behind them, and the pads, row by row.
+    pub(crate) fn begin(&self, content: &mut [Element]) {
+        let (elements, pads) = content[..self.registered.shape.taken()].split_at_mut(self.elements.len());
+        elements.copy_from_slice(&self.elements);
+        pads.copy_from_slice(&self.pads);
     }
 
     /// Opens the columns that are drawn now.
@@ -207,9 +198,7 @@ impl Parameters {
         // The challenges are the verifier's, to weigh rows and columns with.
         let _rows = channel.challenge();
         let positions = positions(self.registered.shape, |bits| channel.position(bits));
-        // No salt is drawn by opening.
-        let trees = trees(ChaCha20Rng::from_seed([0; 32]));
-        let opened: Opened = trees.open_multi_batch(&positions, &self.tree);
+        let opened: Opened = unsalted().open_multi_batch(&positions, &self.tree);
         channel.attach(postcard::to_allocvec(&opened).expect("plain data in memory"));
         let _columns = channel.challenge();
     }
@@ -221,15 +210,9 @@ fn positions(shape: Shape, mut position: impl FnMut(usize) -> usize) -> Vec<usiz
     drawn.into_iter().collect()
 }
 
-/// Where parameters and pads stand in a content.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Places {
-    pub(crate) elements: usize,
-    pub(crate) pads: usize,
-}
-
 impl Registered {
-    /// Checks that what stands at `places` of a content of `content` elements is what was committed to: what is left to show of the content.
+    /// Checks that a content of `content` elements begins with what was committed to, the parameters and then their pads: what is left to show of
+    /// the content.
     ///
     /// # Errors
     /// [`ProofError`].
@@ -237,7 +220,6 @@ impl Registered {
         &self,
         channel: &mut Verifier<'_>,
         content: usize,
-        places: Places,
     ) -> Result<ContentClaim, ProofError> {
         let shape = self.shape;
         let rows: Vec<Challenge> = channel.challenge().powers().take(shape.rows()).collect();
@@ -255,7 +237,7 @@ impl Registered {
         let coefficients = Radix2DFTSmallBatch::<Element>::default().dft_algebra(weights);
         let (elements, pads) = coefficients[..shape.row + shape.pads].split_at(shape.row);
         let mut functional = vec![Challenge::ZERO; content];
-        for (start, coefficients) in [(places.elements, elements), (places.pads, pads)] {
+        for (start, coefficients) in [(0, elements), (shape.elements(), pads)] {
             for (functional, row) in functional[start..].chunks_exact_mut(coefficients.len()).zip(&rows) {
                 let places = functional.iter_mut().zip(coefficients);
                 places.for_each(|(place, coefficient)| *place = *row * *coefficient);
@@ -266,32 +248,15 @@ impl Registered {
 
     /// The columns at `positions` that `bytes` show.
     fn opened(&self, positions: &[usize], bytes: &[u8]) -> Result<Vec<Vec<Element>>, ProofError> {
-        let (opened, rest): (Opened, &[u8]) =
-            postcard::take_from_bytes(bytes).map_err(|_| ProofError::Truncated)?;
-        if !rest.is_empty() {
-            return Err(ProofError::TooLong);
-        }
-        let (values, proof) = opened;
+        let (values, proof): Opened = read(bytes)?;
         let one_matrix = values.iter().all(|matrices| matrices.len() == 1);
         if values.len() != positions.len() || !one_matrix {
             return Err(ProofError::Wrong);
         }
         let cap = MerkleCap::new(vec![self.root]);
         let dimensions = [self.shape.dimensions()];
-        // As with the other opening: nothing is known to make the library panic, and it promises nothing.
-        let verify = AssertUnwindSafe(|| {
-            trees(ChaCha20Rng::from_seed([0; 32])).verify_multi_batch(
-                &cap,
-                &dimensions,
-                positions,
-                &values,
-                &proof,
-            )
-        });
-        match catch_unwind(verify) {
-            Ok(Ok(())) => Ok(values.into_iter().flatten().collect()),
-            Ok(Err(_)) | Err(_) => Err(ProofError::Wrong),
-        }
+        guarded(|| unsalted().verify_multi_batch(&cap, &dimensions, positions, &values, &proof))?;
+        Ok(values.into_iter().flatten().collect())
     }
 
     /// Numerator of the soundness error besides [`Registered::missed`]: a word's length for each row that is folded in (within the unique
@@ -320,15 +285,9 @@ mod tests {
         parameters: Option<&'p Parameters>,
     }
 
-    impl Alone<'_> {
-        fn places(&self) -> Places {
-            Places { elements: 0, pads: self.registered.shape.elements() }
-        }
-    }
-
     impl Conversation for Alone<'_> {
         fn content(&self) -> usize {
-            self.registered.shape.elements() + self.registered.shape.all_pads()
+            self.registered.shape.taken()
         }
 
         fn pads(&self) -> usize {
@@ -340,7 +299,7 @@ mod tests {
         }
 
         fn verify(&self, channel: &mut Verifier<'_>) -> Result<Vec<ContentClaim>, ProofError> {
-            Ok(vec![self.registered.verify(channel, self.content(), self.places())?])
+            Ok(vec![self.registered.verify(channel, self.content())?])
         }
 
         fn errors(&self) -> u64 {
@@ -358,7 +317,9 @@ mod tests {
     }
 
     fn content(parameters: &Parameters) -> Vec<Element> {
-        [parameters.elements(), parameters.pads()].concat()
+        let mut content = vec![Element::ZERO; parameters.registered().shape.taken()];
+        parameters.begin(&mut content);
+        content
     }
 
     fn convinces(

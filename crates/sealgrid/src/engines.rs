@@ -5,8 +5,10 @@ use std::sync::Arc;
 use sealgrid_graph::execute::{Batch, Executor};
 use sealgrid_graph::fast::FastExecutor;
 use sealgrid_graph::model::{Model, PublicModel};
-use sealgrid_proof::file::{self, Planned, ProveError, RegisteredParameters, RegistrationError, VerifyError};
-pub use sealgrid_proof::file::{MAGIC as PROOF_MAGIC, Proof, REGISTERED_MAGIC, RegisteredModel};
+use sealgrid_proof::file::{self, Planned, ProveError, RegistrationError, VerifyError};
+pub use sealgrid_proof::file::{
+    MAGIC as PROOF_MAGIC, Proof, REGISTERED_MAGIC, RegisteredModel, RegisteredParameters,
+};
 use sealgrid_proof::registration::NotRegistrable;
 
 use crate::failure::Failure;

@@ -72,8 +72,8 @@ pub struct PlainCall {
     input: Vec<u8>,
 }
 
-/// The call's one method.
-const PLAIN: Method = Method {
+/// The call's method.
+pub(super) const PLAIN: Method = Method {
     id: 1,
     name: "plain",
     request_bytes_max: 64 << 20,

@@ -15,29 +15,23 @@ use sealgrid_graph::execute::{Batch, Prepared};
 use sealgrid_graph::trace::TraceObserver;
 use sealgrid_net::{CallError, Method, Refusal};
 use sealgrid_protocol::claims::{Claims, SignedClaims};
-use sealgrid_protocol::job::client::{ClientEffect, ClientEvent, ClientMachine, PlanError};
+use sealgrid_protocol::job::client::PlanError;
 use sealgrid_protocol::job::header::{
     CommittedPayload, JobHeader, PAYLOAD_BYTES_MAX, Payload, commit_inputs, commit_outputs,
 };
 use sealgrid_protocol::job::message::{Answer, Message};
-use sealgrid_protocol::machine::Machine as _;
 use sealgrid_seal::canonical;
 use sealgrid_seal::digest::CommitmentKey;
 use sealgrid_seal::identity::SigningIdentity;
 use sealgrid_seal::secret::SecretBytes;
 
-use super::PlainCall;
+use super::plain::PLAIN;
+use super::{PlainCall, first_messages};
 use crate::client::{ClientError, GridClient, Job};
 use crate::jobs::now;
 
 /// The method of these calls.
-pub(super) const SIGNED: Method = Method {
-    id: 2,
-    name: "signed",
-    request_bytes_max: 64 << 20,
-    response_bytes_max: 64 << 20,
-    deadline: Duration::from_secs(60),
-};
+pub(super) const SIGNED: Method = Method { id: 2, name: "signed", ..PLAIN };
 
 /// An assignment whose payload, `P` bytes, is not sealed.
 #[derive(Encode, Decode)]
@@ -135,25 +129,19 @@ impl<'c> SignedCall<'c> {
         let inputs = job.inputs.clone();
         let mut plan = client.plan(job).await?;
         plan.header.client = identity.public();
-        let rng = rand::make_rng::<rand::rngs::StdRng>();
-        let mut machine = ClientMachine::begin_unkept(identity, rng, plan, now())?;
-        while let Some(effect) = machine.poll() {
-            match effect {
-                ClientEffect::Store { ticket, .. } => machine.handle(now(), ClientEvent::Stored { ticket }),
-                ClientEffect::Send { message: Message::Assign(assign), .. } => {
-                    let committee = vec![call.server()];
-                    let draft = assign.draft.clone().ok_or(SignedCallError::Answer)?;
-                    return Ok(Self {
-                        call,
-                        header: JobHeader { committee: committee.clone(), ..assign.header.clone() },
-                        draft: Claims { committee, issuer: call.server(), ..draft },
-                        inputs,
-                    });
-                }
-                _ => {}
-            }
-        }
-        Err(SignedCallError::Answer)
+        let assign = first_messages(identity, plan)?.into_iter().find_map(|message| match message {
+            Message::Assign(assign) => Some(assign),
+            _ => None,
+        });
+        let assign = assign.ok_or(SignedCallError::Answer)?;
+        let committee = vec![call.server()];
+        let draft = assign.draft.clone().ok_or(SignedCallError::Answer)?;
+        Ok(Self {
+            call,
+            header: JobHeader { committee: committee.clone(), ..assign.header.clone() },
+            draft: Claims { committee, issuer: call.server(), ..draft },
+            inputs,
+        })
     }
 
     /// One job, from the inputs to the checked output.

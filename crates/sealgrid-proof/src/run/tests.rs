@@ -231,7 +231,7 @@ fn a_prover_that_changes_one_private_number_convinces_nobody() {
         (owned.prover().expect("ok"), owned.run(owned.case.outputs.clone()).expect("ok"));
     let honest = prover.witness(owned.case.prepared.as_ref(), &owned.case.inputs).expect("runs");
     let shape = owned.registration.registered.shape;
-    let parameters = shape.elements() + shape.all_pads();
+    let parameters = shape.taken();
     let count = registration::elements(&owned.case.graph).len();
     // Weights, biases, pads, and every 61st of the columns; sums follow from what was changed, lookups are counted anew.
     let places = [0, 200, 479, 480, 495, count - 1, shape.elements(), parameters - 1];

@@ -49,18 +49,18 @@ impl Verify {
         let (mut text, mut verdicts, mut exit) = (String::new(), Vec::new(), 0);
         for path in &self.files {
             let file = std::fs::read(path).map_err(|error| unreadable(path, &error))?;
-            if file.starts_with(engines::PROOF_MAGIC) {
-                let (said, mut json, results) = prove::verified(&file, path, self.model.as_deref(), home)?;
-                text.push_str(&format!("{}:\n{said}\n", path.display()));
-                json["file"] = path.display().to_string().into();
-                verdicts.push(json);
+            let judged = if file.starts_with(engines::PROOF_MAGIC) {
+                let (said, json, results) = prove::verified(&file, path, self.model.as_deref(), home)?;
                 if let Some(out) = &self.results {
                     results.write(out)?;
                 }
-                continue;
-            }
-            if file.starts_with(engines::REGISTERED_MAGIC) {
-                let (said, mut json) = prove::registered(&file)?;
+                Some((said, json))
+            } else if file.starts_with(engines::REGISTERED_MAGIC) {
+                Some(prove::registered(&file)?)
+            } else {
+                None
+            };
+            if let Some((said, mut json)) = judged {
                 text.push_str(&format!("{}:\n{said}\n", path.display()));
                 json["file"] = path.display().to_string().into();
                 verdicts.push(json);
