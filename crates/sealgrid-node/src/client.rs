@@ -91,6 +91,7 @@ struct Head {
 }
 
 /// A job to run.
+#[derive(Clone)]
 pub struct Job {
     /// The model.
     pub model: ModelCommitment,

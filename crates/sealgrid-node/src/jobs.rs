@@ -249,7 +249,7 @@ impl Jobs {
         let task = move || {
             let Some(jobs) = this.upgrade() else { return };
             let started = SystemTime::now();
-            let outcome = jobs.work(&work);
+            let outcome = jobs.work(work);
             let code = if let Done::Refuse(why) = &outcome { why.code() } else { "ok" };
             // What a referee runs is within its own span.
             if trace.is_some() {
@@ -266,20 +266,16 @@ impl Jobs {
     }
 
     /// On a worker. A payload sealed to a rotated key opens with that one.
-    fn work(&self, work: &Work) -> Done {
+    fn work(&self, work: Work) -> Done {
         let started = Instant::now();
         let ready = self.means.models.prepared(&work.model());
-        if ready.as_ref().is_some_and(|ready| self.is_too_costly(ready, work)) {
+        if ready.as_ref().is_some_and(|ready| self.is_too_costly(ready, &work)) {
             return Done::Refuse(Why::TooCostly);
         }
         let model = ready.map(|ready| ready.model);
-        let mut done = Done::Refuse(Why::Malformed);
-        for keys in self.means.keys.job() {
-            done = work.perform(&keys, model.as_deref(), &mut rand::rng());
-            if !matches!(done, Done::Refuse(Why::Malformed)) {
-                break;
-            }
-        }
+        let keys = self.means.keys.job();
+        let keys: Vec<_> = keys.iter().map(Arc::as_ref).collect();
+        let done = work.perform(&keys, model.as_deref(), &mut rand::rng());
         self.means.metrics.ran(started.elapsed());
         done
     }

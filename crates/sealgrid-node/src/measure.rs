@@ -208,7 +208,7 @@ pub fn sealing(inputs: &[Batch], outputs: &[Batch], times: usize) -> Spread {
         let plain = SecretBytes::new(held);
         let sent = envelope::seal_owned(&mut rand::rng(), pair.public(), labels::JOB_PAYLOAD, &[], plain);
         let (sealed, sender) = sent.expect("a key of our own");
-        let (_, receiver) = pair.open(labels::JOB_PAYLOAD, &[], &sealed).expect("sealed to it");
+        let (_, receiver) = pair.open_owned(labels::JOB_PAYLOAD, &[], sealed).expect("sealed to it");
         let reply = receiver.reply_key(labels::JOB_REPLY).seal(&mut rand::rng(), &[], &output);
         let opened = sender.reply_key(labels::JOB_REPLY).open(&[], &reply);
         opened.map(drop)

@@ -29,11 +29,15 @@ async fn a_signed_job_that_nothing_seals_is_answered_checked_and_kept() {
         job
     };
     let signed = SignedCall::over(&call, &client, person(2), job()).await.expect("planned");
+    // Files of a fixed size are written before the answer: what was acknowledged is on the disk.
+    let kept = || -> Vec<Vec<u8>> {
+        let entries = std::fs::read_dir(folder.path()).expect("a folder");
+        entries.map(|entry| std::fs::read(entry.expect("an entry").path()).expect("a file")).collect()
+    };
+    let before = kept();
     signed.ask().await.expect("every check holds");
-    let kept = std::fs::metadata(folder.path().join("answers")).expect("written").len();
+    assert_ne!(kept(), before);
     signed.ask().await.expect("every check holds");
-    assert_eq!(std::fs::metadata(folder.path().join("answers")).expect("written").len(), 2 * kept);
-    assert!(kept > 0);
     let voted =
         SignedCall::over(&call, &client, person(2), grid.job(Verification::Quorum { members: 1 }, 5)).await;
     assert!(

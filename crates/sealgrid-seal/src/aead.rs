@@ -81,6 +81,24 @@ mod native {
                 .map_err(|_| NotAuthentic)?;
             Ok(plaintext)
         }
+
+        /// [`Self::open`] where the bytes lie.
+        ///
+        /// # Errors
+        /// [`NotAuthentic`]; the bytes are gone then, and wiped.
+        pub fn open_in_place(
+            &self,
+            nonce: Nonce,
+            aad: &[u8],
+            sealed: Vec<u8>,
+        ) -> Result<SecretBytes, NotAuthentic> {
+            let mut bytes = SecretBytes::new(sealed);
+            let nonce = aws_lc_rs::aead::Nonce::assume_unique_for_key(nonce);
+            let opened = self.0.open_in_place(nonce, Aad::from(aad), bytes.expose_mut());
+            let length = opened.map_err(|_| NotAuthentic)?.len();
+            bytes.truncate(length);
+            Ok(bytes)
+        }
     }
 
     impl fmt::Debug for Aes256Gcm {
@@ -149,6 +167,27 @@ mod portable {
                 .map_err(|_| NotAuthentic)?;
             Ok(plaintext)
         }
+
+        /// [`Self::open`] where the bytes lie.
+        ///
+        /// # Errors
+        /// [`NotAuthentic`]; the bytes are gone then, and wiped.
+        pub fn open_in_place(
+            &self,
+            nonce: Nonce,
+            aad: &[u8],
+            sealed: Vec<u8>,
+        ) -> Result<SecretBytes, NotAuthentic> {
+            let mut bytes = SecretBytes::new(sealed);
+            let length = bytes.len().checked_sub(TAG_LENGTH).ok_or(NotAuthentic)?;
+            let (ciphertext, tag) = bytes.expose_mut().split_at_mut(length);
+            let tag = (&*tag).try_into().map_err(|_| NotAuthentic)?;
+            self.0
+                .decrypt_inout_detached((&nonce).into(), aad, ciphertext.into(), tag)
+                .map_err(|_| NotAuthentic)?;
+            bytes.truncate(length);
+            Ok(bytes)
+        }
     }
 
     impl fmt::Debug for Aes256Gcm {
@@ -190,9 +229,14 @@ mod tests {
             }
             prop_assert_eq!(fast.open(nonce, &aad, &sealed), Ok(SecretBytes::new(plaintext.clone())));
             prop_assert_eq!(plain.open(nonce, &aad, &sealed), Ok(SecretBytes::new(plaintext.clone())));
+            let secret = || SecretBytes::new(plaintext.clone());
+            prop_assert_eq!(fast.open_in_place(nonce, &aad, sealed.clone()), Ok(secret()));
+            prop_assert_eq!(plain.open_in_place(nonce, &aad, sealed.clone()), Ok(secret()));
             sealed[plaintext.len()] ^= 1;
             prop_assert_eq!(fast.open(nonce, &aad, &sealed), Err(NotAuthentic));
             prop_assert_eq!(plain.open(nonce, &aad, &sealed), Err(NotAuthentic));
+            prop_assert_eq!(fast.open_in_place(nonce, &aad, sealed.clone()), Err(NotAuthentic));
+            prop_assert_eq!(plain.open_in_place(nonce, &aad, sealed), Err(NotAuthentic));
         }
     }
 
@@ -200,5 +244,8 @@ mod tests {
     fn bytes_shorter_than_a_tag_are_refused() {
         let key = Aes256Gcm::new(&Secret::new([0; 32]));
         assert_eq!(key.open([0; 12], b"", &[0; 15]), Err(NotAuthentic));
+        assert_eq!(key.open_in_place([0; 12], b"", vec![0; 15]), Err(NotAuthentic));
+        let portable = portable::Aes256Gcm::new(&Secret::new([0; 32]));
+        assert_eq!(portable.open_in_place([0; 12], b"", vec![0; 15]), Err(NotAuthentic));
     }
 }

@@ -242,6 +242,19 @@ impl JobKeyPair {
         aad: &[u8],
         sealed: &Sealed,
     ) -> Result<(SecretBytes, Exporter), EnvelopeError> {
+        self.open_info(label.0.as_bytes(), aad, sealed.clone())
+    }
+
+    /// [`JobKeyPair::open`] of bytes that are decrypted where they lie: no second copy is made.
+    ///
+    /// # Errors
+    /// As [`JobKeyPair::open`].
+    pub fn open_owned(
+        &self,
+        label: Label,
+        aad: &[u8],
+        sealed: Sealed,
+    ) -> Result<(SecretBytes, Exporter), EnvelopeError> {
         self.open_info(label.0.as_bytes(), aad, sealed)
     }
 
@@ -249,13 +262,13 @@ impl JobKeyPair {
         &self,
         info: &[u8],
         aad: &[u8],
-        sealed: &Sealed,
+        sealed: Sealed,
     ) -> Result<(SecretBytes, Exporter), EnvelopeError> {
         let shared_secret =
             self.private.decapsulate(&sealed.encapsulation.0).map_err(|_| EnvelopeError::DoesNotOpen)?;
         let schedule = hpke::schedule(X_WING_SUITE, &shared_secret, info);
         let plaintext = Aes256Gcm::new(&schedule.key)
-            .open(schedule.base_nonce, aad, &sealed.ciphertext)
+            .open_in_place(schedule.base_nonce, aad, sealed.ciphertext)
             .map_err(|_| EnvelopeError::DoesNotOpen)?;
         Ok((plaintext, Exporter(schedule.exporter_secret)))
     }

@@ -90,6 +90,11 @@ impl SecretBytes {
         &mut self.0
     }
 
+    /// Gives up what stands behind the first `length` bytes; it is wiped with them.
+    pub(crate) fn truncate(&mut self, length: usize) {
+        self.0.truncate(length);
+    }
+
     /// The bytes, to be encrypted where they lie: afterwards they are no secret, and whoever asks answers for that. With room
     /// for `more` bytes behind them; where there was none, they are moved to where there is, and wiped here.
     pub(crate) fn into_ciphertext(mut self, more: usize) -> Vec<u8> {

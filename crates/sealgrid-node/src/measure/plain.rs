@@ -93,7 +93,7 @@ impl Service for PlainService {
 
     async fn call(&self, request: Request) -> Result<Vec<u8>, Refusal> {
         if request.method.id == SIGNED.id {
-            return Arc::clone(&self.signed).answer(request.body).await;
+            return Arc::clone(&self.signed).answer(request.peer, request.body).await;
         }
         let shape = &self.model.graph().inputs()[0].shape;
         Ok(run_plain(self.model.as_ref(), request.body.len() / shape.count(), shape, &request.body))
@@ -116,7 +116,7 @@ impl PlainServer {
         let config = EndpointConfig { admission: Admission::new(Admit::Anyone), ..EndpointConfig::default() };
         let identity = SigningIdentity::generate(&mut rand::rng());
         let endpoint = Box::pin(Endpoint::bind(&identity, config)).await.map_err(io::Error::other)?;
-        let signed = SignedService::new(Arc::clone(&model), identity, folder)?;
+        let signed = SignedService::new(Arc::clone(&model), identity, folder).map_err(io::Error::other)?;
         Ok(Self { endpoint, service: Arc::new(PlainService { model, signed: Arc::new(signed) }) })
     }
 

@@ -1,37 +1,39 @@
-//! A signed job that nothing seals: the same commitments, trace, receipt, sync and checks as a job of the grid, with records
-//! and results as they are. What a sealed job takes more is what sealing costs, end to end.
+//! A signed job that nothing seals: drawn, queued, run, signed, stored and checked by what does so for a job of the grid,
+//! with records and results as they are. What a sealed job takes more is what sealing costs, end to end.
 //!
 //! The protocol itself has no such job: a client that asks for `plain` gets `sealed`.
 
-use std::fs::File;
-use std::io::{self, Write as _};
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use minicbor::bytes::{ByteSlice, ByteVec};
 use minicbor::{Decode, Encode};
-use sealgrid_graph::execute::{Batch, Prepared};
+use sealgrid_graph::execute::Prepared;
 use sealgrid_graph::trace::TraceObserver;
 use sealgrid_net::{CallError, Method, Refusal};
 use sealgrid_protocol::claims::{Claims, SignedClaims};
 use sealgrid_protocol::job::client::PlanError;
-use sealgrid_protocol::job::header::{
-    CommittedPayload, JobHeader, PAYLOAD_BYTES_MAX, Payload, commit_inputs, commit_outputs,
-};
+use sealgrid_protocol::job::header::{JobHeader, PAYLOAD_BYTES_MAX, Payload, commit_inputs, commit_outputs};
 use sealgrid_protocol::job::message::{Answer, Message};
+use sealgrid_protocol::names::JobId;
 use sealgrid_seal::canonical;
-use sealgrid_seal::digest::CommitmentKey;
-use sealgrid_seal::identity::SigningIdentity;
+use sealgrid_seal::identity::{PublicIdentity, SigningIdentity};
 use sealgrid_seal::secret::SecretBytes;
+use tokio::sync::oneshot;
 
 use super::plain::PLAIN;
 use super::{PlainCall, first_messages};
 use crate::client::{ClientError, GridClient, Job};
 use crate::jobs::now;
+use crate::pool::Pool;
+use crate::state::{Space, State, StateError};
 
 /// The method of these calls.
 pub(super) const SIGNED: Method = Method { id: 2, name: "signed", ..PLAIN };
+
+/// Jobs that may wait for a thread: as many as a node takes of one client unless told otherwise.
+const WAITING_MAX: usize = 64;
 
 /// An assignment whose payload, `P` bytes, is not sealed.
 #[derive(Encode, Decode)]
@@ -44,30 +46,45 @@ struct Unsealed<P> {
     draft: Claims,
 }
 
-/// Does signed jobs, each on one thread from its bytes to its sync. A node's own way is longer: it has queues and limits.
+/// Does signed jobs on the threads, through the queues and into the state that a node has for them.
 pub(super) struct SignedService {
     model: Arc<dyn Prepared>,
     identity: SigningIdentity,
-    answers: Mutex<File>,
+    pool: Pool,
+    state: State,
 }
 
 impl SignedService {
-    /// Signs as `identity`; answers are kept in a file of `folder`.
+    /// Signs as `identity`; the state is kept in `folder`.
     pub(super) fn new(
         model: Arc<dyn Prepared>,
         identity: SigningIdentity,
         folder: &Path,
-    ) -> io::Result<Self> {
-        Ok(Self { model, identity, answers: Mutex::new(File::create(folder.join("answers"))?) })
+    ) -> Result<Self, StateError> {
+        let pool = Pool::start(0, WAITING_MAX, WAITING_MAX);
+        Ok(Self { model, identity, pool, state: State::open(&folder.join("state"))? })
     }
 
-    /// On a thread of its own: the transport's has packets to acknowledge.
-    pub(super) async fn answer(self: Arc<Self>, body: Vec<u8>) -> Result<Vec<u8>, Refusal> {
-        let answered = tokio::task::spawn_blocking(move || self.try_answer(&body)).await;
-        answered.ok().flatten().ok_or(Refusal::new("E-NET-17", "not a job that can be measured"))
+    /// What a node does with an assignment that names it alone, without opening and sealing.
+    pub(super) async fn answer(
+        self: Arc<Self>,
+        client: PublicIdentity,
+        body: Vec<u8>,
+    ) -> Result<Vec<u8>, Refusal> {
+        const FAILED: Refusal = Refusal::new("E-NET-17", "not a job that can be measured");
+        let (answer, answered) = oneshot::channel();
+        let this = Arc::clone(&self);
+        let task = move || drop(answer.send(this.try_answer(&body)));
+        self.pool.run(client, task).map_err(|_| FAILED)?;
+        let (job, answer) = answered.await.ok().flatten().ok_or(FAILED)?;
+        let key = &job.0.0;
+        self.state.put(Space::Jobs, key, Some(answer.clone())).await.map_err(|_| FAILED)?;
+        // A node forgets a job when its client closes it.
+        self.state.write_lazily(Space::Jobs, key, None);
+        Ok(answer)
     }
 
-    fn try_answer(&self, body: &[u8]) -> Option<Vec<u8>> {
+    fn try_answer(&self, body: &[u8]) -> Option<(JobId, Vec<u8>)> {
         let Unsealed::<ByteVec> { header, payload, draft } =
             canonical::decode(body, PAYLOAD_BYTES_MAX).ok()?;
         let Payload { job_key, inputs } = Payload::decode(&SecretBytes::new(payload.into())).ok()?;
@@ -81,20 +98,17 @@ impl SignedService {
         let finished = now().clamp(header.requested, header.deadline);
         let receipt = Claims { output, finished, ..draft }.sign(&self.identity).ok()?;
         let output = Payload { job_key, inputs: outputs }.encode().expose().to_vec();
-        let answer = Answer { job: header.id(), receipt: receipt.as_bytes().to_vec(), output };
-        let answer = canonical::encode(&answer);
-        let mut answers = self.answers.lock().ok()?;
-        answers.write_all(&answer).and_then(|()| answers.sync_data()).ok()?;
-        Some(answer)
+        let job = header.id();
+        Some((job, canonical::encode(&Answer { job, receipt: receipt.as_bytes().to_vec(), output })))
     }
 }
 
 /// One client of signed jobs that nothing seals.
 pub struct SignedCall<'c> {
     call: &'c PlainCall,
-    header: JobHeader,
+    client: &'c GridClient,
+    job: Job,
     draft: Claims,
-    inputs: Vec<Batch>,
 }
 
 /// Why such a job was not measured.
@@ -115,33 +129,26 @@ pub enum SignedCallError {
 }
 
 impl<'c> SignedCall<'c> {
-    /// A client of the process that `call` goes to, for jobs like `job`: header and draft are those of a real one, with the
-    /// process as the committee.
+    /// A client of the process that `call` goes to, for jobs like `job`: each is drawn as `client` draws it, and is then the
+    /// process's.
     ///
     /// # Errors
     /// [`SignedCallError`].
     pub async fn over(
         call: &'c PlainCall,
-        client: &GridClient,
+        client: &'c GridClient,
         identity: SigningIdentity,
         job: Job,
     ) -> Result<Self, SignedCallError> {
-        let inputs = job.inputs.clone();
-        let mut plan = client.plan(job).await?;
+        let mut plan = client.plan(job.clone()).await?;
         plan.header.client = identity.public();
         let assign = first_messages(identity, plan)?.into_iter().find_map(|message| match message {
-            Message::Assign(assign) => Some(assign),
+            Message::Assign(assign) => assign.draft.clone(),
             _ => None,
         });
-        let assign = assign.ok_or(SignedCallError::Answer)?;
-        let committee = vec![call.server()];
-        let draft = assign.draft.clone().ok_or(SignedCallError::Answer)?;
-        Ok(Self {
-            call,
-            header: JobHeader { committee: committee.clone(), ..assign.header.clone() },
-            draft: Claims { committee, issuer: call.server(), ..draft },
-            inputs,
-        })
+        let draft = assign.ok_or(SignedCallError::Answer)?;
+        let draft = Claims { committee: vec![call.server()], issuer: call.server(), ..draft };
+        Ok(Self { call, client, job, draft })
     }
 
     /// One job, from the inputs to the checked output.
@@ -149,16 +156,14 @@ impl<'c> SignedCall<'c> {
     /// # Errors
     /// [`SignedCallError`].
     pub async fn ask(&self) -> Result<Duration, SignedCallError> {
-        let inputs = self.inputs.clone();
+        let job = self.job.clone();
         let started = Instant::now();
-        let job_key = CommitmentKey::random(&mut rand::rng());
-        let payload = CommittedPayload::new(Payload { job_key, inputs });
-        let mut header = JobHeader { input: payload.input(), ..self.header.clone() };
-        rand::Rng::fill_bytes(&mut rand::rng(), &mut header.nonce);
+        let plan = self.client.plan(job).await?;
+        let header = JobHeader { committee: vec![self.call.server()], ..plan.header };
         let (job, shape) = (header.id(), header.shape.clone());
         let draft = Claims { job, nonce: header.nonce, input: header.input, ..self.draft.clone() };
         let expected = draft.clone();
-        let payload = payload.into_payload();
+        let payload = plan.payload.into_payload();
         let plain = payload.encode();
         let unsealed = Unsealed::<&ByteSlice> { header, payload: plain.expose().into(), draft };
         let answer = self.call.call(&SIGNED, canonical::encode(&unsealed)).await?;

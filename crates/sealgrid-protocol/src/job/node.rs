@@ -142,6 +142,8 @@ struct Vote {
 enum State {
     /// Running for the first time.
     Execute,
+    /// `signed`: running, and what the result will complete.
+    Sign(Box<Draft>),
     /// The vote is being made durable.
     Store(Vote),
     /// The vote is sent.
@@ -152,10 +154,16 @@ enum State {
     Answered(Box<Answer>),
 }
 
+/// What a receipt is made of, but for output and time.
+struct Draft {
+    header: JobHeader,
+    claims: Claims,
+}
+
 struct Entry {
     client: PublicIdentity,
     deadline: Millis,
-    /// `None` once a result of `signed` is known: nothing is run again.
+    /// `None` for `signed`: nothing is run again, and the payload is the work's alone, to be opened where it lies.
     assign: Option<Arc<Assign>>,
     digest: Digest,
     state: State,
@@ -177,12 +185,24 @@ enum Pending {
 }
 
 impl Entry {
-    fn new(assign: Arc<Assign>, state: State) -> Self {
+    fn begun(assign: &Arc<Assign>) -> Self {
+        let (kept, state) = match assign.draft.clone() {
+            None => (Some(Arc::clone(assign)), State::Execute),
+            Some(claims) => (None, State::Sign(Box::new(Draft { header: assign.header.clone(), claims }))),
+        };
+        Self::new(assign, kept, state)
+    }
+
+    fn voted(assign: Arc<Assign>, vote: Vote) -> Self {
+        Self::new(&assign, Some(Arc::clone(&assign)), State::Voted(vote))
+    }
+
+    fn new(assign: &Assign, kept: Option<Arc<Assign>>, state: State) -> Self {
         Self {
             client: assign.header.client,
             deadline: assign.header.deadline,
-            digest: assignment_digest(&assign),
-            assign: Some(assign),
+            digest: assignment_digest(assign),
+            assign: kept,
             state,
             run: None,
             rerunning: false,
@@ -207,9 +227,9 @@ impl Entry {
         }
     }
 
-    /// The assignment of a job that still runs, or has voted.
+    /// The assignment of a quorum's job.
     fn assign(&self) -> &Arc<Assign> {
-        self.assign.as_ref().expect("dropped only when a result of `signed` is known")
+        self.assign.as_ref().expect("asked for a job that votes, never for one of `signed`")
     }
 }
 
@@ -280,7 +300,7 @@ impl NodeMachine {
         let job = JobId(Digest(key.try_into().ok()?));
         match canonical::decode(value, Exchange::Assign.bytes_max()).ok()? {
             Record::Vote { version: VERSION, assign, output, trace } if assign.header.id() == job => {
-                self.insert(job, Entry::new(Arc::new(assign), State::Voted(Vote { output, trace })));
+                self.insert(job, Entry::voted(Arc::new(assign), Vote { output, trace }));
             }
             Record::Answer { version: VERSION, client, deadline, assignment, answer }
                 if answer.job == job =>
@@ -368,9 +388,8 @@ impl NodeMachine {
         self.check_draft(&assign)?;
         self.make_place(from)?;
         let verification = assign.header.verification;
-        self.insert(job, Entry::new(assign, State::Execute));
+        self.insert(job, Entry::begun(&assign));
         self.effects.push_back(NodeEffect::Report(NodeReport::Take { job, verification }));
-        let assign = Arc::clone(self.jobs[&job].assign());
         self.run(Work::Execute(assign), Pending::Execute(job));
         Ok(())
     }
@@ -423,7 +442,8 @@ impl NodeMachine {
         let entry = &self.jobs[&job];
         let client = entry.client;
         match &entry.state {
-            State::Execute | State::Store(_) | State::StoreAnswer(_) => {} // it will be answered
+            // It will be answered.
+            State::Execute | State::Sign(_) | State::Store(_) | State::StoreAnswer(_) => {}
             State::Voted(vote) => {
                 let commit = self.commit(job, *vote);
                 self.send(client, Message::Commit(commit));
@@ -625,7 +645,7 @@ impl NodeMachine {
         let client = entry.client;
         let waiting = std::mem::take(&mut entry.waiting);
         let outcome = match (&entry.state, done) {
-            (State::Execute, Done::Executed(run)) => self.first_run(now, job, run),
+            (State::Execute | State::Sign(_), Done::Executed(run)) => self.first_run(now, job, run),
             (State::Voted(vote), Done::Executed(run)) => {
                 let vote = *vote;
                 self.another_run(now, job, vote, run, &waiting)
@@ -635,7 +655,7 @@ impl NodeMachine {
         };
         let Err(why) = outcome else { return };
         match self.jobs[&job].state {
-            State::Execute => {
+            State::Execute | State::Sign(_) => {
                 self.forget(job);
                 self.refuse(client, job, Exchange::Assign, why);
             }
@@ -646,8 +666,8 @@ impl NodeMachine {
     fn first_run(&mut self, now: Millis, job: JobId, run: Box<Run>) -> Result<(), Why> {
         let vote = Vote { output: run.output, trace: run.tree.root() };
         let entry = self.jobs.get_mut(&job).expect("the caller knows the job");
-        if let Some(draft) = &entry.assign().draft {
-            let claims = complete(draft, &entry.assign().header, vote.output, now);
+        if let State::Sign(draft) = &entry.state {
+            let claims = draft.complete(vote.output, now);
             let receipt = claims.sign(&self.config.identity).map_err(|_| Why::BadClaims)?;
             let answer = Answer { job, receipt: receipt.as_bytes().to_vec(), output: run.sealed };
             let record = Record::Answer {
@@ -658,7 +678,6 @@ impl NodeMachine {
                 answer: answer.clone(),
             };
             entry.state = State::StoreAnswer(Box::new(answer));
-            entry.assign = None;
             // The time in the receipt is this run's: signed and sent twice it would be two receipts of one job.
             let ticket = self.store(job, Some(&record));
             self.pending.insert(ticket, Pending::Store(job));
@@ -783,9 +802,12 @@ fn assignment_digest(assign: &Assign) -> Digest {
     Digest::of(labels::JOB_ID, &parts)
 }
 
-/// The claims of a job with one member: the draft with output and time filled in.
-fn complete(draft: &Claims, header: &JobHeader, output: Commitment, now: Millis) -> Claims {
-    Claims { output, finished: now.clamp(header.requested, header.deadline), ..draft.clone() }
+impl Draft {
+    /// The claims of a job with one member: with output and time filled in.
+    fn complete(&self, output: Commitment, now: Millis) -> Claims {
+        let finished = now.clamp(self.header.requested, self.header.deadline);
+        Claims { output, finished, ..self.claims.clone() }
+    }
 }
 
 impl Machine for NodeMachine {

@@ -13,8 +13,9 @@ use sealgrid_graph::reference;
 use sealgrid_graph::trace::{self, TraceTree};
 use sealgrid_seal::canonical;
 use sealgrid_seal::digest::{Commitment, CommitmentKey, labels};
-use sealgrid_seal::envelope::{JobKeyPair, ReplyKey, Sealed};
+use sealgrid_seal::envelope::{EnvelopeError, Exporter, JobKeyPair, ReplyKey, Sealed};
 use sealgrid_seal::rand_core;
+use sealgrid_seal::secret::SecretBytes;
 
 use super::header::{
     JobHeader, PAYLOAD_BYTES_MAX, Payload, TraceShape, commit_input, commit_inputs, commit_output,
@@ -97,29 +98,47 @@ impl Work {
         }
     }
 
-    /// Does it. `model` is [`Work::model`] as this node serves it, `None` when it does not.
+    /// Does it. `keys` open payloads, the newest first; `model` is [`Work::model`] as this node serves it, `None` when it
+    /// does not.
     #[must_use]
-    pub fn perform(&self, keys: &JobKeyPair, model: Option<&dyn Prepared>, rng: &mut impl CryptoRng) -> Done {
+    pub fn perform(
+        self,
+        keys: &[&JobKeyPair],
+        model: Option<&dyn Prepared>,
+        rng: &mut impl CryptoRng,
+    ) -> Done {
         let Some(model) = model else { return Done::Refuse(Why::UnknownModel) };
         let done = match self {
             Self::Execute(assign) => execute(keys, model, assign, rng),
-            Self::Operands(assign, operation) => operands(keys, model, assign, *operation, rng),
+            Self::Operands(assign, operation) => operands(keys, model, assign, operation, rng),
             Self::Referee(refer) => judge(keys, model.graph(), refer).map(Done::Judged),
         };
         done.unwrap_or_else(Done::Refuse)
     }
 }
 
+/// Opens with the first of `keys` that fits. The last, mostly the only one, opens where the bytes lie.
+fn open_with(
+    keys: &[&JobKeyPair],
+    aad: &[u8],
+    sealed: Sealed,
+) -> Result<(SecretBytes, Exporter), EnvelopeError> {
+    let (last, others) = keys.split_last().ok_or(EnvelopeError::DoesNotOpen)?;
+    let opened = others.iter().find_map(|keys| keys.open(labels::JOB_PAYLOAD, aad, &sealed).ok());
+    opened.map_or_else(|| last.open_owned(labels::JOB_PAYLOAD, aad, sealed), Ok)
+}
+
 /// An opened payload that fits its header and the model.
 struct Opened {
+    header: JobHeader,
     payload: Payload,
     reply: ReplyKey,
 }
 
-fn open(keys: &JobKeyPair, graph: &Graph, assign: &Assign) -> Result<Opened, Why> {
-    let header = &assign.header;
-    let (bytes, exporter) =
-        keys.open(labels::JOB_PAYLOAD, &header.to_bytes(), &assign.payload).map_err(|_| Why::Malformed)?;
+fn open(keys: &[&JobKeyPair], graph: &Graph, assign: Arc<Assign>) -> Result<Opened, Why> {
+    // A quorum's machine keeps it too, and then it is copied.
+    let Assign { header, payload, .. } = Arc::unwrap_or_clone(assign);
+    let (bytes, exporter) = open_with(keys, &header.to_bytes(), payload).map_err(|_| Why::Malformed)?;
     let payload = Payload::decode(&bytes).map_err(|_| Why::Malformed)?;
     let records = payload.inputs.iter().all(|batch| batch.records() == header.records as usize);
     // JOB-11: what was sealed is what was committed to.
@@ -127,7 +146,7 @@ fn open(keys: &JobKeyPair, graph: &Graph, assign: &Assign) -> Result<Opened, Why
     if !records || !committed || TraceShape::of(graph) != header.shape {
         return Err(Why::Malformed);
     }
-    Ok(Opened { payload, reply: exporter.reply_key(labels::JOB_REPLY) })
+    Ok(Opened { header, payload, reply: exporter.reply_key(labels::JOB_REPLY) })
 }
 
 /// Collects trace leaves, and copies of the values that are asked for.
@@ -169,21 +188,21 @@ fn run(model: &dyn Prepared, payload: &Payload, wanted: Vec<u32>) -> Result<Ran,
 }
 
 fn execute(
-    keys: &JobKeyPair,
+    keys: &[&JobKeyPair],
     model: &dyn Prepared,
-    assign: &Assign,
+    assign: Arc<Assign>,
     rng: &mut impl CryptoRng,
 ) -> Result<Done, Why> {
-    let Opened { payload, reply } = open(keys, model.graph(), assign)?;
+    let Opened { header, payload, reply } = open(keys, model.graph(), assign)?;
     let Ran { outputs, tree, .. } = run(model, &payload, Vec::new())?;
-    let shape = &assign.header.shape;
+    let shape = &header.shape;
     let leaves =
         output_leaves(&payload.job_key, shape, outputs.iter().map(Batch::view)).ok_or(Why::Failed)?;
     let plain = encode_batches(&outputs);
     if plain.len() > PAYLOAD_BYTES_MAX {
         return Err(Why::Failed);
     }
-    let sealed = reply.seal(rng, &reply_aad(assign.header.id(), Part::Output), plain.expose());
+    let sealed = reply.seal(rng, &reply_aad(header.id(), Part::Output), plain.expose());
     Ok(Done::Executed(Box::new(Run {
         output: join_outputs(&payload.job_key, &leaves),
         outputs: leaves
@@ -202,16 +221,16 @@ fn path(shape: &TraceShape, tree: &TraceTree, value: u32) -> Vec<Commitment> {
 }
 
 fn operands(
-    keys: &JobKeyPair,
+    keys: &[&JobKeyPair],
     model: &dyn Prepared,
-    assign: &Assign,
+    assign: Arc<Assign>,
     operation: u32,
     rng: &mut impl CryptoRng,
 ) -> Result<Done, Why> {
-    let shape = &assign.header.shape;
     let asked = model.graph().operations().get(operation as usize).ok_or(Why::BadQuestion)?;
     let values: Vec<u32> = asked.operands.iter().map(|value| value.0).collect();
-    let Opened { payload, reply } = open(keys, model.graph(), assign)?;
+    let Opened { header, payload, reply } = open(keys, model.graph(), assign)?;
+    let shape = &header.shape;
     let wanted = values.iter().filter_map(|value| shape.operation(*value)).collect();
     let Ran { tree, found, .. } = run(model, &payload, wanted)?;
     let batches = values
@@ -241,7 +260,7 @@ fn operands(
     if plain.len() > PAYLOAD_BYTES_MAX {
         return Err(Why::Failed);
     }
-    let job = assign.header.id();
+    let job = header.id();
     let sealed = reply.seal(rng, &reply_aad(job, Part::Operands(operation)), plain.expose());
     Ok(Done::Operands(Box::new(Operands { job, operation, leaves, sealed }), tree.root()))
 }
@@ -252,12 +271,12 @@ pub(crate) fn refer_aad(header: &JobHeader, operation: u32) -> Vec<u8> {
     [&canonical::encode(header)[..], &operation.to_le_bytes()].concat()
 }
 
-fn judge(keys: &JobKeyPair, graph: &Graph, refer: &Refer) -> Result<Judged, Why> {
-    let aad = refer_aad(&refer.header, refer.operation);
-    let sealed: &Sealed = &refer.payload;
-    let (bytes, _) = keys.open(labels::JOB_PAYLOAD, &aad, sealed).map_err(|_| Why::Malformed)?;
+fn judge(keys: &[&JobKeyPair], graph: &Graph, refer: Arc<Refer>) -> Result<Judged, Why> {
+    let Refer { header, operation, values, payload, .. } = Arc::unwrap_or_clone(refer);
+    let opened = open_with(keys, &refer_aad(&header, operation), payload);
+    let (bytes, _) = opened.map_err(|_| Why::Malformed)?;
     let payload = Payload::decode(&bytes).map_err(|_| Why::Malformed)?;
-    adjudicate(graph, &refer.header, refer.operation, &refer.values, &payload)
+    adjudicate(graph, &header, operation, &values, &payload)
 }
 
 /// Runs one operation alone on the reference: what a referee does, be it a reserve or the client.

@@ -196,14 +196,14 @@ impl Node {
     /// Does work that was put off.
     pub fn work(&mut self, now: Millis) -> Vec<Message> {
         for (ticket, work) in self.lazy.take().into_iter().flatten() {
-            let outcome = self.perform(&work);
+            let outcome = self.perform(work);
             self.machine.handle(now, NodeEvent::Ran { ticket, outcome });
         }
         self.settle(now)
     }
 
-    fn perform(&self, work: &Work) -> Done {
-        work.perform(keys(self.place), self.prepared.as_deref(), &mut rng(self.place as u64))
+    fn perform(&self, work: Work) -> Done {
+        work.perform(&[keys(self.place)], self.prepared.as_deref(), &mut rng(self.place as u64))
     }
 
     fn settle(&mut self, now: Millis) -> Vec<Message> {
@@ -221,7 +221,7 @@ impl Node {
                 NodeEffect::Run { ticket, work } => match &mut self.lazy {
                     Some(later) => later.push((ticket, work)),
                     None => {
-                        let outcome = self.perform(&work);
+                        let outcome = self.perform(work);
                         self.machine.handle(now, NodeEvent::Ran { ticket, outcome });
                     }
                 },

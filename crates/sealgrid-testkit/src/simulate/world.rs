@@ -341,7 +341,7 @@ impl World {
                 NodeEffect::Store { ticket, key, value } => self.store(place, ticket, key, value),
                 NodeEffect::Timer { ticket, at } => self.at(at, What::Timer { actor: place, life, ticket }),
                 NodeEffect::Run { ticket, work } => {
-                    let done = Box::new(self.perform(place, &work));
+                    let done = Box::new(self.perform(place, work));
                     self.soon(100, What::Ran { node: place, life, ticket, done });
                 }
                 NodeEffect::Append { .. } | NodeEffect::Report(_) => {}
@@ -349,9 +349,9 @@ impl World {
         }
     }
 
-    fn perform(&mut self, place: usize, work: &Work) -> Done {
+    fn perform(&mut self, place: usize, work: Work) -> Done {
         let node = &self.nodes[place];
-        let done = work.perform(job_keys(place), Some(&*node.prepared), &mut self.rng);
+        let done = work.perform(&[job_keys(place)], Some(&*node.prepared), &mut self.rng);
         match (node.behaviour, done) {
             // Another output than the trace yields, and commitments to match.
             (Behaviour::LieOutput, Done::Executed(mut run)) => {
