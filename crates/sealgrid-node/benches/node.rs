@@ -43,7 +43,7 @@ fn main() {
         let inputs = records(count);
         let run = measure::repeat(100, || prepared.run(&inputs, &mut ()).map(drop)).expect("runs");
         let mut plain = Plain::start(prepared.clone(), &inputs[0]).expect("loopback");
-        let asked = measure::repeat(200, || plain.ask()).expect("loopback");
+        let asked = measure::repeat(200, || plain.ask().map(drop)).expect("loopback");
         let sealed = runtime.block_on(measure::one_by_one(&client, || job(count), 100)).expect("accepted");
         let bytes =
             runtime.block_on(measure::assignment_bytes(&client, person(1), job(count))).expect("planned");

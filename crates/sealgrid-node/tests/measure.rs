@@ -8,7 +8,7 @@ use std::time::Duration;
 use common::*;
 use sealgrid_graph::execute::{Executor as _, Prepared};
 use sealgrid_graph::fast::FastExecutor;
-use sealgrid_node::measure::{self, PlainCall, PlainServer, SignedCall, SignedCallError};
+use sealgrid_node::measure::{self, Plain, PlainCall, PlainServer, SignedCall, SignedCallError};
 use sealgrid_protocol::names::Verification;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -18,11 +18,16 @@ async fn a_signed_job_that_nothing_seals_is_answered_checked_and_kept() {
     let model: Arc<dyn Prepared> =
         FastExecutor::default().prepare(grid.model.graph().clone()).expect("prepares").into();
     let folder = tempfile::tempdir().expect("a folder");
-    let server = PlainServer::start(model, folder.path()).await.expect("loopback");
+    let server = PlainServer::start(Arc::clone(&model), folder.path()).await.expect("loopback");
     let address = server.address();
     tokio::spawn(server.serve());
     let inputs = records(5);
     let call = PlainCall::to(address, &inputs[0]).await.expect("loopback");
+    let outputs = model.run(&inputs, &mut ()).expect("runs");
+    let outputs: Vec<u8> =
+        outputs.iter().flat_map(|batch| batch.data().view().le_bytes().into_owned()).collect();
+    assert_eq!(call.ask().await.expect("answered"), outputs);
+    assert_eq!(Plain::start(model, &inputs[0]).and_then(|mut plain| plain.ask()).expect("answered"), outputs);
     let job = || {
         let mut job = grid.job(Verification::Signed, 5);
         job.policy.witnesses_min = 0;

@@ -60,7 +60,7 @@ pub struct Argument {
     /// The conversation's messages.
     pub wires: Vec<Challenge>,
     /// What it says that is no element.
-    pub attached: Vec<u8>,
+    pub attached: Vec<Vec<u8>>,
     /// The last step's messages.
     pub last: Vec<Challenge>,
     /// The opening.
@@ -149,7 +149,7 @@ fn listen(
     conversation: &impl Conversation,
     transcript: Transcript,
     wires: &[Challenge],
-    attached: &[u8],
+    attached: &[Vec<u8>],
 ) -> Result<(Said, Transcript), ProofError> {
     let mut channel = Verifier::new(transcript, wires, attached);
     let claims = conversation.verify(&mut channel)?;

@@ -65,7 +65,7 @@ pub struct Prover<'p> {
     pads: &'p Pads,
     used: usize,
     wires: Vec<Challenge>,
-    attached: Vec<u8>,
+    attached: Vec<Vec<u8>>,
     products: Vec<[Challenge; 3]>,
 }
 
@@ -74,8 +74,8 @@ pub struct Prover<'p> {
 pub struct Sent {
     /// Elements.
     pub wires: Vec<Challenge>,
-    /// What is no element, at most one thing a conversation.
-    pub attached: Vec<u8>,
+    /// What is no element.
+    pub attached: Vec<Vec<u8>>,
     /// How many pads were used.
     pub used: usize,
 }
@@ -127,13 +127,9 @@ impl<'p> Prover<'p> {
     }
 
     /// Sends what is no element.
-    ///
-    /// # Panics
-    /// The second time.
     pub(crate) fn attach(&mut self, bytes: Vec<u8>) {
-        assert!(self.attached.is_empty(), "one thing");
         self.transcript.absorb_bytes(labels::PROOF_ATTACHED, &bytes);
-        self.attached = bytes;
+        self.attached.push(bytes);
     }
 
     /// Shows the products and ends.
@@ -150,7 +146,7 @@ impl<'p> Prover<'p> {
 pub struct Verifier<'w> {
     transcript: Transcript,
     wires: std::slice::Iter<'w, Challenge>,
-    attached: &'w [u8],
+    attached: std::slice::Iter<'w, Vec<u8>>,
     pads: u32,
     zeros: Vec<Hidden>,
     products: Vec<Product>,
@@ -168,8 +164,9 @@ pub struct PadClaim {
 impl<'w> Verifier<'w> {
     /// Begins with a transcript that has absorbed the same as the prover's.
     #[must_use]
-    pub fn new(transcript: Transcript, wires: &'w [Challenge], attached: &'w [u8]) -> Self {
-        Self { transcript, wires: wires.iter(), attached, pads: 0, zeros: Vec::new(), products: Vec::new() }
+    pub fn new(transcript: Transcript, wires: &'w [Challenge], attached: &'w [Vec<u8>]) -> Self {
+        let (wires, attached) = (wires.iter(), attached.iter());
+        Self { transcript, wires, attached, pads: 0, zeros: Vec::new(), products: Vec::new() }
     }
 
     /// Draws a number of `bits` bits.
@@ -177,11 +174,14 @@ impl<'w> Verifier<'w> {
         self.transcript.position(bits)
     }
 
-    /// What the prover has attached.
-    pub(crate) fn attached(&mut self) -> &'w [u8] {
-        let attached = std::mem::take(&mut self.attached);
+    /// What the prover attaches next.
+    ///
+    /// # Errors
+    /// [`ProofError::Truncated`].
+    pub(crate) fn attached(&mut self) -> Result<&'w [u8], ProofError> {
+        let attached = self.attached.next().ok_or(ProofError::Truncated)?;
         self.transcript.absorb_bytes(labels::PROOF_ATTACHED, attached);
-        attached
+        Ok(attached)
     }
 
     /// Draws the next challenge.
@@ -245,7 +245,7 @@ impl<'w> Verifier<'w> {
     pub fn finish(mut self) -> Result<(PadClaim, Transcript), ProofError> {
         let products = std::mem::take(&mut self.products);
         products::verify(&mut self, &products)?;
-        if self.wires.next().is_some() || !self.attached.is_empty() {
+        if self.wires.next().is_some() || self.attached.next().is_some() {
             return Err(ProofError::TooLong);
         }
         let weight = self.challenge();

@@ -2,9 +2,10 @@
 //!
 //! ```text
 //! "SGP1", then canonical CBOR:
-//! [[1, model commitment, nonce, records, [input…] or null, [output…], weights are private], argument]
+//! [[1, model commitment, nonce, records, inputs, outputs, weights are private], argument]
 //!
-//! argument = [commitment, wires, attached, last, opening]
+//! inputs, outputs = [0, [[batch…]]] shown, or [1, []] hidden, inputs alone, or [2, [commitment]]
+//! argument = [commitment, wires, [attached…], last, opening]
 //! ```
 //!
 //! Wires and the last step's messages are elements of the extension field, five coordinates of four bytes (little endian, below the
@@ -22,17 +23,18 @@ use sealgrid_graph::execute::{Batch, Prepared};
 use sealgrid_graph::integer::Graph;
 use sealgrid_graph::model::{Model, ModelCommitment};
 use sealgrid_seal::canonical;
-use sealgrid_seal::digest::labels;
+use sealgrid_seal::digest::{Commitment, CommitmentKey, labels};
 
 pub use self::registered::{
     MAGIC as REGISTERED_MAGIC, RegisteredModel, RegisteredParameters, RegistrationError,
 };
 use crate::argument::{self, Argument, TooLarge};
 use crate::channel::ProofError;
-use crate::commit::Commitment;
+use crate::commit;
 use crate::field::{Challenge, Element, wipe};
-use crate::run::{Inputs, NotProvable, Run, Weights, WitnessError};
+use crate::run::{Inputs, NotProvable, Outputs, Run, Weights, WitnessError};
 use crate::transcript::Transcript;
+use crate::values::{self, Side};
 
 /// The first bytes of a file.
 pub const MAGIC: &[u8; 4] = b"SGP1";
@@ -63,15 +65,63 @@ pub struct Statement {
     /// How many records.
     #[n(3)]
     pub records: u32,
-    /// The records, where they are public.
+    /// The records.
     #[n(4)]
-    pub inputs: Option<Vec<Batch>>,
+    pub inputs: Values,
     /// What they yield.
     #[n(5)]
-    pub outputs: Vec<Batch>,
+    pub outputs: Values,
     /// Whether it is proven about the registered parameters, so that nobody needs them to check it.
     #[n(6)]
     pub weights_private: bool,
+}
+
+/// What is said of values that go into a run or come out of it.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum Values {
+    /// Here they are.
+    #[n(0)]
+    Shown(#[n(0)] Vec<Batch>),
+    /// The prover knows them. Of inputs alone.
+    #[n(1)]
+    Hidden,
+    /// They are those of a commitment ([`crate::values`]).
+    #[n(2)]
+    Committed(#[n(0)] Commitment),
+}
+
+impl Values {
+    /// The values, where they are shown.
+    #[must_use]
+    pub fn shown(&self) -> Option<&[Batch]> {
+        if let Self::Shown(batches) = self { Some(batches) } else { None }
+    }
+
+    /// The commitment to them.
+    #[must_use]
+    pub fn committed(&self) -> Option<Commitment> {
+        if let Self::Committed(commitment) = self { Some(*commitment) } else { None }
+    }
+}
+
+/// What a proof tells of the records.
+#[derive(Clone, Copy, Debug)]
+pub enum Records<'k> {
+    /// All.
+    Show,
+    /// Nothing.
+    Hide,
+    /// A commitment under this key.
+    Commit(&'k CommitmentKey),
+}
+
+/// What a proof tells of what they yield.
+#[derive(Clone, Copy, Debug)]
+pub enum Results<'k> {
+    /// All.
+    Show,
+    /// A commitment under this key.
+    Commit(&'k CommitmentKey),
 }
 
 /// Why a run is not proven.
@@ -141,11 +191,19 @@ impl VerifyError {
 
 impl Statement {
     fn run(&self, graph: &Arc<Graph>, weights: Weights<'_>) -> Result<Run, NotProvable> {
+        let records = usize::try_from(self.records).expect("u32 fits usize");
         let inputs = match &self.inputs {
-            Some(inputs) => Inputs::Public(inputs),
-            None => Inputs::Private(usize::try_from(self.records).expect("u32 fits usize")),
+            Values::Shown(inputs) => Inputs::Public(inputs),
+            Values::Hidden => Inputs::Private(records),
+            Values::Committed(root) => Inputs::Committed(root.0, records),
         };
-        Run::new(graph, weights, inputs, self.outputs.clone())
+        let outputs = match &self.outputs {
+            Values::Shown(outputs) => Outputs::Public(outputs.clone()),
+            // A file that hides them is none.
+            Values::Hidden => Outputs::Public(Vec::new()),
+            Values::Committed(root) => Outputs::Committed(root.0),
+        };
+        Run::new(graph, weights, inputs, outputs)
     }
 
     fn transcript(&self) -> Transcript {
@@ -161,10 +219,11 @@ pub struct Planned {
     statement: Statement,
     run: Run,
     content: Vec<Element>,
+    outputs: Vec<Batch>,
 }
 
-/// Runs `model`, with `prepared`, on `inputs`, and plans the proof; nothing was shown yet. The inputs are told with the proof when `public`. Without
-/// `parameters` whoever checks the proof must hold the model.
+/// Runs `model`, with `prepared`, on `inputs`, and plans the proof; nothing was shown yet. Without `parameters` whoever checks the proof must hold the
+/// model.
 ///
 /// # Errors
 /// [`ProveError`].
@@ -176,20 +235,37 @@ pub fn plan(
     parameters: Option<&RegisteredParameters>,
     prepared: &dyn Prepared,
     inputs: &[Batch],
-    public: bool,
+    (records, results): (Records<'_>, Results<'_>),
     rng: &mut impl CryptoRng,
 ) -> Result<Planned, ProveError> {
     let outputs = prepared.run(inputs, &mut ()).map_err(WitnessError::from)?;
     let mut nonce = [0; 32];
     rng.fill_bytes(&mut nonce);
-    let records = inputs.first().map_or(0, Batch::records);
+    let count = inputs.first().map_or(0, Batch::records);
+    let mut own = Vec::new();
+    let mut commit = |side, batches: &[Batch], key| {
+        let committed = values::commit(side, batches, key);
+        let committed = committed.map_err(|_| TooLarge { elements: count })?;
+        let root = values::root(&committed);
+        own.push(committed);
+        Ok::<_, TooLarge>(Values::Committed(root))
+    };
+    let told_inputs = match records {
+        Records::Show => Values::Shown(inputs.to_vec()),
+        Records::Hide => Values::Hidden,
+        Records::Commit(key) => commit(Side::Inputs, inputs, key)?,
+    };
+    let told_outputs = match results {
+        Results::Show => Values::Shown(outputs.clone()),
+        Results::Commit(key) => commit(Side::Outputs, &outputs, key)?,
+    };
     let statement = Statement {
         version: VERSION,
         model: model.commitment(),
         nonce,
-        records: u32::try_from(records).map_err(|_| TooLarge { elements: records })?,
-        inputs: public.then(|| inputs.to_vec()),
-        outputs,
+        records: u32::try_from(count).map_err(|_| TooLarge { elements: count })?,
+        inputs: told_inputs,
+        outputs: told_outputs,
         weights_private: parameters.is_some(),
     };
     let run = match parameters {
@@ -199,12 +275,19 @@ pub fn plan(
             run.with_parameters(&own.parameters)
         }
     };
+    let run = run.with_values(own);
     argument::fits(&run)?;
     let content = run.witness(prepared, inputs)?;
-    Ok(Planned { statement, run, content })
+    Ok(Planned { statement, run, content, outputs })
 }
 
 impl Planned {
+    /// What the model yields.
+    #[must_use]
+    pub fn outputs(&self) -> &[Batch] {
+        &self.outputs
+    }
+
     /// Proves it. Where parameters are private, that spends one of the openings of their registration.
     ///
     /// # Errors
@@ -275,7 +358,8 @@ impl Proof {
         rng: &mut impl CryptoRng,
     ) -> Result<f64, VerifyError> {
         let same_records = |batch: &Batch| u32::try_from(batch.records()) == Ok(self.statement.records);
-        if !self.statement.inputs.iter().flatten().chain(&self.statement.outputs).all(same_records) {
+        let shown = [&self.statement.inputs, &self.statement.outputs].map(|values| values.shown().unwrap_or_default());
+        if !shown.iter().copied().flatten().all(same_records) {
             return Err(VerifyError::Malformed);
         }
         let run = self.statement.run(graph, weights)?;
@@ -296,7 +380,7 @@ impl Proof {
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, VerifyError> {
         let body = bytes.strip_prefix(MAGIC).ok_or(VerifyError::Malformed)?;
         let file: File = canonical::decode(body, BYTES_MAX).map_err(|_| VerifyError::Malformed)?;
-        if file.statement.version != VERSION {
+        if file.statement.version != VERSION || file.statement.outputs == Values::Hidden {
             return Err(VerifyError::Malformed);
         }
         let argument = file.argument.read().ok_or(VerifyError::Malformed)?;
@@ -320,7 +404,7 @@ struct StoredArgument {
     #[n(1)]
     wires: ByteVec,
     #[n(2)]
-    attached: ByteVec,
+    attached: Vec<ByteVec>,
     #[n(3)]
     last: ByteVec,
     #[n(4)]
@@ -332,7 +416,7 @@ impl StoredArgument {
         Self {
             commitment: argument.commitment.to_bytes(),
             wires: elements_to_bytes(&argument.wires),
-            attached: argument.attached.clone().into(),
+            attached: argument.attached.iter().cloned().map(ByteVec::from).collect(),
             last: elements_to_bytes(&argument.last),
             opening: argument.opening.clone().into(),
         }
@@ -340,9 +424,9 @@ impl StoredArgument {
 
     fn read(self) -> Option<Argument> {
         Some(Argument {
-            commitment: Commitment::from_bytes(self.commitment),
+            commitment: commit::Commitment::from_bytes(self.commitment),
             wires: elements_from_bytes(&self.wires)?,
-            attached: self.attached.into(),
+            attached: self.attached.into_iter().map(Vec::from).collect(),
             last: elements_from_bytes(&self.last)?,
             opening: self.opening.into(),
         })

@@ -404,7 +404,7 @@ impl Conversation for Registering {
 
     fn verify(&self, channel: &mut Verifier<'_>) -> Result<Vec<ContentClaim>, ProofError> {
         let mut claims = self.lookups.verify(channel)?;
-        claims.push(self.registered.verify(channel, self.content())?);
+        claims.push(self.registered.verify(channel, 0, self.content())?);
         Ok(claims)
     }
 

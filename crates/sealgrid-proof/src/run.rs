@@ -1,6 +1,6 @@
 //! What a run of an integer graph says about a committed content: the graph's interpreter whose values are linear forms.
 //!
-//! Inputs are public or committed, outputs public; parameters are public, which means that the verifier holds the model, or registered
+//! Inputs and outputs are public, or those of a commitment ([`crate::values`]), or, inputs alone, anything; parameters are public, which means that the verifier holds the model, or registered
 //! ([`crate::registration`]). What a run says about private parameters is the same for all of them: it depends on the architecture and the registered
 //! bounds alone, or it would tell more.
 //!
@@ -33,7 +33,7 @@ use crate::maps::{
     Known, LIMB_BITS, Map, Moved, Plus, Rounded, Stage, Sum, Taps, Term, narrow, positions, signed,
 };
 use crate::registration::{self, Registration, starts, weight_of};
-use crate::weights::{Parameters, Registered};
+use crate::weights::{Parameters, Registered, Shape};
 
 /// Why a sum is refused that the field cannot hold.
 const WRAPS: &str = "its sums times their multiplier may leave the field";
@@ -74,9 +74,11 @@ pub enum WitnessError {
 /// A part of the content, and where it comes from.
 enum Column {
     /// Limbs of an input's elements above the least of their type, the lowest limbs first.
-    Input { index: usize, start: usize, bits: u32 },
+    Input { index: usize, limbs: Above },
     /// The output of an operation.
     Output { index: usize, start: usize },
+    /// Limbs of it.
+    OutputLimbs { index: usize, limbs: Above },
     /// The sums of a layer, which are not committed.
     Sums(usize),
     /// Limbs of the remainders of a sum.
@@ -85,14 +87,32 @@ enum Column {
     Clamped { start: usize, list: Arc<dyn Form>, low: i64, high: i64 },
 }
 
+/// Limbs of numbers above the least: as many bits, the lowest limbs of all numbers first.
+#[derive(Clone, Copy)]
+struct Above {
+    start: usize,
+    low: i64,
+    bits: u32,
+}
+
+/// Values that somebody has committed to: they stand in the content once more, their pads behind them.
+struct Tied {
+    registered: Registered,
+    start: usize,
+    /// The prover's.
+    own: Option<Parameters>,
+}
+
 /// What is said about one run over a number of records.
 pub struct Run {
     graph: Arc<Graph>,
     /// About the sums over private weights, then the content.
     lookups: Lookups,
     columns: Vec<Column>,
-    outputs: Vec<Arc<dyn Form>>,
-    public: Vec<Batch>,
+    /// Lists that are equal: what the run yields, and what is told of it.
+    equal: Vec<[Arc<dyn Form>; 2]>,
+    /// Inputs, outputs.
+    tied: Vec<Tied>,
     private: Option<Private>,
 }
 
@@ -119,6 +139,30 @@ pub enum Inputs<'b> {
     Public(&'b [Batch]),
     /// To nobody: that many records.
     Private(usize),
+    /// To nobody, and they are those of a commitment: its root, and that many records.
+    Committed([u8; 32], usize),
+}
+
+impl Inputs<'_> {
+    /// The root of their commitment.
+    fn root(self) -> Option<[u8; 32]> {
+        if let Self::Committed(root, _) = self { Some(root) } else { None }
+    }
+}
+
+/// Whether the outputs are told.
+#[derive(Clone, Debug)]
+pub enum Outputs {
+    /// To everybody.
+    Public(Vec<Batch>),
+    /// To nobody: the root of a commitment to them.
+    Committed([u8; 32]),
+}
+
+impl From<Vec<Batch>> for Outputs {
+    fn from(batches: Vec<Batch>) -> Self {
+        Self::Public(batches)
+    }
 }
 
 /// Whether the graph's parameters are told.
@@ -131,7 +175,7 @@ pub enum Weights<'w> {
 }
 
 impl Run {
-    /// The run of `graph` that yields `outputs`, which everybody knows.
+    /// The run of `graph` that yields `outputs`.
     ///
     /// # Errors
     /// [`NotProvable`].
@@ -139,8 +183,9 @@ impl Run {
         graph: &Arc<Graph>,
         weights: Weights<'_>,
         inputs: Inputs<'_>,
-        outputs: Vec<Batch>,
+        outputs: impl Into<Outputs>,
     ) -> Result<Self, NotProvable> {
+        let outputs = outputs.into();
         // Private sums are bounded as they are met, below half of the field and hence within int32.
         if let Weights::Public = weights {
             range::analyse(graph).map_err(|overflows| {
@@ -152,11 +197,12 @@ impl Run {
         let records = match inputs {
             Inputs::Public(batches) => check_inputs(graph, batches)
                 .map_err(|_| of_value(0, "input", "it is not what the graph takes"))?,
-            Inputs::Private(records) => records,
+            Inputs::Private(records) | Inputs::Committed(_, records) => records,
         };
-        let types = graph.outputs().iter().map(|id| graph.value_type(*id));
-        let typed = outputs.iter().map(|batch| (batch.records(), batch.value_type()));
-        if !typed.eq(types.map(|value_type| (records, value_type.clone()))) {
+        let mut types = graph.outputs().iter().map(|id| (records, graph.value_type(*id).clone()));
+        if let Outputs::Public(batches) = &outputs
+            && !batches.iter().map(|batch| (batch.records(), batch.value_type())).eq(types.by_ref())
+        {
             return Err(of_value(0, "output", "it is not what the graph yields"));
         }
         let values =
@@ -166,30 +212,51 @@ impl Run {
         if records == 0 || elements.saturating_mul(records) > 1 << VARIABLES_MAX || products > PRODUCTS_MAX {
             return Err(of_value(0, "run", TOO_LARGE));
         }
-        // An output of a wide range is told as it is before its clamp, unless one lies where only the clamp's table can say why.
-        let (mut builder, forms) = match Builder::walk(graph, weights, inputs, records, true)? {
-            (_, forms) if !all_within(&forms, &outputs) => {
-                Builder::walk(graph, weights, inputs, records, false)?
-            }
+        let committed = [inputs.root(), if let Outputs::Committed(root) = outputs { Some(root) } else { None }];
+        let walk = |open| Builder::walk(graph, weights, inputs, committed, records, open);
+        // An output of a wide range is told as it is before its clamp, unless one lies where only the clamp's table can say why, or it is not told.
+        let public = if let Outputs::Public(batches) = &outputs { Some(batches) } else { None };
+        let within = |values: &[Value]| match public {
+            Some(batches) => all_within(values, batches),
+            None => values.iter().all(|value| value.open.is_none()),
+        };
+        let (mut builder, values) = match walk(public.is_some())? {
+            (_, values) if public.is_some() && !within(&values) => walk(false)?,
             walked => walked,
         };
-        if !all_within(&forms, &outputs) {
-            let why = "an output at the bound of so wide a range is not part of proofs yet";
+        if !within(&values) {
+            let why = if public.is_some() {
+                "an output at the bound of so wide a range is not part of proofs yet"
+            } else {
+                "outputs of so wide a range can be shown, not committed to"
+            };
             return Err(of_value(0, "output", why));
         }
-        let lookups = builder.lookups().map_err(|_| of_value(0, "run", TOO_LARGE))?;
-        for (index, (value, batch)) in forms.iter().zip(&outputs).enumerate() {
+        for (index, value) in values.iter().enumerate() {
             // What is shown is an equation modulo the field's order: of two outputs that are equal so, one is not in the range.
-            if !in_field(value.range) || !told(batch).all(|element| value.range.contains(element)) {
+            let told = public.is_none_or(|batches| told(&batches[index]).all(|it| value.range.contains(it)));
+            if !in_field(value.range) || !told {
                 return Err(of_value(index, "output", "it is not in the range of what the graph yields"));
             }
+        }
+        let lookups = builder.lookups().map_err(|_| of_value(0, "run", TOO_LARGE))?;
+        let forms: Vec<Arc<dyn Form>> = values.into_iter().map(|value| value.form).collect();
+        let [inputs, ends] = builder.tied;
+        let tie = |forms, tied: &Tied| -> [Arc<dyn Form>; 2] {
+            [Arc::new(Joined(forms)), Arc::new(Columns::one(tied.start, tied.registered.shape.count()))]
+        };
+        let mut equal: Vec<[Arc<dyn Form>; 2]> = Vec::new();
+        equal.extend(inputs.as_ref().map(|tied| tie(builder.input_forms, tied)));
+        equal.extend(ends.as_ref().map(|tied| tie(forms.clone(), tied)));
+        for (form, batch) in forms.into_iter().zip(public.into_iter().flatten()) {
+            equal.push([form, Arc::new(Known(numbers(batch)))]);
         }
         Ok(Self {
             graph: Arc::clone(graph),
             lookups,
             columns: builder.columns,
-            outputs: forms.into_iter().map(|value| value.form).collect(),
-            public: outputs,
+            equal,
+            tied: [inputs, ends].into_iter().flatten().collect(),
             private: builder.private.map(|private| Private {
                 registered: private.registration.registered.clone(),
                 layers: private.layers,
@@ -211,6 +278,20 @@ impl Run {
         self
     }
 
+    /// The prover's: with what was committed to, inputs before outputs.
+    ///
+    /// # Panics
+    /// When these are others.
+    #[must_use]
+    pub fn with_values(mut self, values: Vec<Parameters>) -> Self {
+        assert!(values.len() == self.tied.len(), "one for each commitment");
+        for (tied, own) in self.tied.iter_mut().zip(values) {
+            assert!(tied.registered == *own.registered(), "the committed values");
+            tied.own = Some(own);
+        }
+        self
+    }
+
     /// Elements before the content.
     fn sums(&self) -> usize {
         self.private.as_ref().map_or(0, |private| private.sums)
@@ -222,11 +303,11 @@ impl Run {
     /// [`WitnessError`].
     ///
     /// # Panics
-    /// When parameters are private and were not given ([`Run::with_parameters`]).
+    /// When parameters are private, or values committed to, and were not given ([`Run::with_parameters`], [`Run::with_values`]).
     pub fn witness(&self, prepared: &dyn Prepared, inputs: &[Batch]) -> Result<Vec<Element>, WitnessError> {
         let mut kept = Kept { wanted: vec![false; self.graph.operations().len()], outputs: HashMap::new() };
         for column in &self.columns {
-            if let Column::Output { index, .. } = column {
+            if let Column::Output { index, .. } | Column::OutputLimbs { index, .. } = column {
                 kept.wanted[*index] = true;
             }
         }
@@ -236,6 +317,9 @@ impl Run {
             let parameters = private.parameters.as_ref().expect("the prover's");
             parameters.begin(&mut content[private.sums..]);
         }
+        for tied in &self.tied {
+            tied.own.as_ref().expect("the prover's").begin(&mut content[tied.start..]);
+        }
         let fill = |content: &mut [Element], start: usize, batch: &Batch| {
             for (position, place) in content[start..][..batch.data().len()].iter_mut().enumerate() {
                 *place = Element::from_i32(batch.data().view().at(position));
@@ -243,17 +327,8 @@ impl Run {
         };
         for column in &self.columns {
             match column {
-                Column::Input { index, start, bits } => {
-                    let data = inputs[*index].data().view();
-                    let low = i64::from(data.dtype().bounds().0);
-                    for (limb, below) in (0..*bits).step_by(LIMB_BITS.into()).enumerate() {
-                        for position in 0..data.len() {
-                            let above = i64::from(data.at(position)) - low;
-                            content[start + limb * data.len() + position] =
-                                Element::from_i64(above >> below & ((1 << LIMB_BITS) - 1));
-                        }
-                    }
-                }
+                Column::Input { index, limbs } => limbs.fill(&mut content, &inputs[*index]),
+                Column::OutputLimbs { index, limbs } => limbs.fill(&mut content, &kept.outputs[index]),
                 Column::Output { index, start } => fill(&mut content, *start, &kept.outputs[index]),
                 Column::Sums(layer) => self.fill_sums(&mut content, *layer),
                 Column::Limbs(rounded) => fill_limbs(&mut content, rounded),
@@ -285,10 +360,11 @@ impl Run {
         let mut functional = vec![Challenge::ZERO; self.lookups.content()];
         let mut value = Challenge::ZERO;
         let mut powers = outputs.powers().skip(1);
-        for (form, batch) in self.outputs.iter().zip(&self.public) {
-            let weights: Vec<Challenge> = powers.by_ref().take(form.count()).collect();
-            let told = Known((0..form.count()).map(|position| batch.data().view().at(position)).collect());
-            value += told.pull(&weights, &mut []) - form.pull(&weights, &mut functional);
+        for [left, right] in &self.equal {
+            let weights: Vec<Challenge> = powers.by_ref().take(left.count()).collect();
+            value -= left.pull(&weights, &mut functional);
+            let weights: Vec<Challenge> = weights.into_iter().map(|weight| -weight).collect();
+            value -= right.pull(&weights, &mut functional);
         }
         claims.push(ContentClaim { functional, value: Hidden::known(value) });
         claims
@@ -363,7 +439,7 @@ impl Private {
             claims.push(ContentClaim { functional, value: sides.right });
         }
         claims.push(claim);
-        claims.push(self.registered.verify(channel, content)?);
+        claims.push(self.registered.verify(channel, 0, content)?);
         Ok(claims)
     }
 
@@ -373,8 +449,36 @@ impl Private {
     }
 }
 
+fn numbers(batch: &Batch) -> Vec<i32> {
+    (0..batch.data().len()).map(|position| batch.data().view().at(position)).collect()
+}
+
 fn told(batch: &Batch) -> impl Iterator<Item = i64> {
-    (0..batch.data().len()).map(|position| i64::from(batch.data().view().at(position)))
+    numbers(batch).into_iter().map(i64::from)
+}
+
+impl Above {
+    /// Of numbers that have so many bits above `low`.
+    fn widths(bits: u32) -> impl Iterator<Item = (u32, u32)> {
+        (0..bits).step_by(LIMB_BITS.into()).map(move |below| (below, (bits - below).min(LIMB_BITS.into())))
+    }
+
+    /// The numbers, `count` of them.
+    fn form(self, count: usize) -> Columns {
+        let terms = Self::widths(self.bits).enumerate();
+        let terms = terms.map(|(limb, (below, _))| (self.start + limb * count, Element::from_u64(1 << below)));
+        Columns { count, constant: Element::from_i64(self.low), terms: terms.collect() }
+    }
+
+    fn fill(self, content: &mut [Element], batch: &Batch) {
+        let numbers = numbers(batch);
+        for (limb, (below, width)) in Self::widths(self.bits).enumerate() {
+            let places = &mut content[self.start + limb * numbers.len()..][..numbers.len()];
+            for (place, number) in places.iter_mut().zip(&numbers) {
+                *place = Element::from_i64((i64::from(*number) - self.low) >> below & ((1 << width) - 1));
+            }
+        }
+    }
 }
 
 /// Whether outputs whose clamp is not shown lie where it changes nothing.
@@ -439,9 +543,44 @@ impl Conversation for Run {
     }
 
     fn prove(&self, channel: &mut Prover<'_>, content: &[Element]) {
+        self.prove_run(channel, content);
+        self.tied.iter().for_each(|tied| tied.own.as_ref().expect("the prover's").prove(channel));
+    }
+
+    fn verify(&self, channel: &mut Verifier<'_>) -> Result<Vec<ContentClaim>, ProofError> {
+        let (drawn, fractions) = self.lookups.check(channel)?;
+        let claims = self.claims(&drawn, &fractions, channel.challenge());
+        let mut claims = match &self.private {
+            None => claims,
+            Some(private) => {
+                let claim = merged(claims, channel.challenge());
+                private.verify(channel, claim)?
+            }
+        };
+        for tied in &self.tied {
+            claims.push(tied.registered.verify(channel, tied.start - self.sums(), self.content())?);
+        }
+        Ok(claims)
+    }
+
+    fn errors(&self) -> u64 {
+        let equal: usize = self.equal.iter().map(|[form, _]| form.count()).sum();
+        let tied: u64 = self.tied.iter().map(|tied| tied.registered.errors()).sum();
+        self.lookups.errors() + equal as u64 + tied + self.private.as_ref().map_or(0, Private::errors)
+    }
+
+    fn missed(&self) -> f64 {
+        let private = self.private.as_ref().map(|private| &private.registered);
+        private.into_iter().chain(self.tied.iter().map(|tied| &tied.registered)).map(Registered::missed).sum()
+    }
+}
+
+impl Run {
+    /// Shows the lookups, and the sums over private weights.
+    fn prove_run(&self, channel: &mut Prover<'_>, content: &[Element]) {
         let Some(private) = &self.private else {
             self.lookups.show(channel, content);
-            // Drawn by both sides; the outputs are in the clear.
+            // Drawn by both sides, for what is equal.
             let _ = channel.challenge();
             return;
         };
@@ -452,27 +591,6 @@ impl Conversation for Run {
         let claim = merged(claims, channel.challenge());
         private.prove(channel, &claim, &content);
         wipe(&mut content);
-    }
-
-    fn verify(&self, channel: &mut Verifier<'_>) -> Result<Vec<ContentClaim>, ProofError> {
-        let (drawn, fractions) = self.lookups.check(channel)?;
-        let claims = self.claims(&drawn, &fractions, channel.challenge());
-        match &self.private {
-            None => Ok(claims),
-            Some(private) => {
-                let claim = merged(claims, channel.challenge());
-                private.verify(channel, claim)
-            }
-        }
-    }
-
-    fn errors(&self) -> u64 {
-        let outputs: usize = self.outputs.iter().map(|form| form.count()).sum();
-        self.lookups.errors() + outputs as u64 + self.private.as_ref().map_or(0, Private::errors)
-    }
-
-    fn missed(&self) -> f64 {
-        self.private.as_ref().map_or(0.0, |private| private.registered.missed())
     }
 }
 
@@ -515,6 +633,9 @@ struct Builder<'b> {
     tables: Vec<Rows>,
     looked: Vec<Looked>,
     private: Option<Hiding<'b>>,
+    input_forms: Vec<Arc<dyn Form>>,
+    /// Inputs, outputs.
+    tied: [Option<Tied>; 2],
     /// The operations whose results may be shown before their clamp.
     open: Vec<bool>,
 }
@@ -550,11 +671,13 @@ impl<'b> Hiding<'b> {
 }
 
 impl<'b> Builder<'b> {
-    /// What a graph says over so many records, and its outputs; outputs may be `open` or must have their clamps shown.
+    /// What a graph says over so many records, and its outputs; outputs may be `open` or must have their clamps shown. Inputs and outputs may be those of
+    /// commitments with these roots.
     fn walk(
         graph: &Graph,
         weights: Weights<'b>,
         inputs: Inputs<'b>,
+        committed: [Option<[u8; 32]>; 2],
         records: usize,
         open: bool,
     ) -> Result<(Self, Vec<Value>), NotProvable> {
@@ -562,14 +685,26 @@ impl<'b> Builder<'b> {
             Weights::Private(registration) => Some(Hiding::new(graph, registration, records)?),
             Weights::Public => None,
         };
+        let mut content = private.as_ref().map_or(0, Hiding::end);
+        let types = [graph.inputs().to_vec(), graph.outputs().iter().map(|id| graph.value_type(*id).clone()).collect()];
+        let mut tied = [None, None];
+        for ((tied, root), types) in tied.iter_mut().zip(committed).zip(types) {
+            let Some(root) = root else { continue };
+            let each: usize = types.iter().map(|value_type| value_type.shape.count()).sum();
+            let shape = Shape::of_values(records * each).map_err(|_| of_value(0, "run", TOO_LARGE))?;
+            *tied = Some(Tied { registered: Registered { shape, root }, start: content, own: None });
+            content += shape.taken();
+        }
         let mut builder = Self {
             records,
             inputs,
-            content: private.as_ref().map_or(0, Hiding::end),
+            content,
             columns: Vec::new(),
             tables: Vec::new(),
             looked: Vec::new(),
             private,
+            input_forms: Vec::new(),
+            tied,
             open: if open { ends(graph) } else { vec![false; graph.operations().len()] },
         };
         let outputs = graph.interpret(&mut builder)?;
@@ -593,6 +728,12 @@ impl<'b> Builder<'b> {
         let start = self.content;
         self.content += count;
         start
+    }
+
+    /// Columns for the limbs of so many numbers.
+    fn above(&mut self, low: i64, bits: u32, count: usize) -> Above {
+        let start = self.column(Above::widths(bits).count() * count);
+        Above { start, low, bits }
     }
 
     /// The number of a table, which stands once whoever looks something up in it.
@@ -675,8 +816,11 @@ impl<'b> Builder<'b> {
         let clamped = Interval { low: all.low.clamp(low, high), high: all.high.clamp(low, high) };
         let width =
             u64::try_from(high - low + 1).ok().and_then(u64::checked_next_power_of_two).map(u64::ilog2);
-        let width = width.filter(|width| !unclamped && *width <= LIMB_BITS.into());
-        let is_longer = |most: i64| {
+        // What a clamp yields is told by one limb, or by several that nothing else can be made of.
+        let narrow_width = width.filter(|width| !unclamped && *width <= LIMB_BITS.into());
+        let whole = width.filter(|width| !unclamped && *width <= 16 && high - low + 1 == 1 << width);
+        let width = narrow_width.or(whole);
+        let is_longer = |most: i64, width: Option<u32>| {
             quotients.iter().any(|(shift, quotients)| {
                 let rows = quotients.high - quotients.low;
                 let split = width.filter(|width| is_split(*quotients, *width, *shift));
@@ -686,13 +830,27 @@ impl<'b> Builder<'b> {
         let most = clamped.low.abs().max(clamped.high.abs());
         let widest = quotients.keys().copied().max().unwrap_or(0);
         let wraps = (most + 1) << widest >= i64::from(Element::ORDER_U32) / 2;
-        if is_longer(ROWS_MAX) && wraps {
+        if is_longer(ROWS_MAX, width) && wraps {
             return Err(refuse(WRAPS));
         }
-        if is_longer(ROWS_MAX) || is_longer(SPLIT_ROWS) && self.open[index] && !wraps {
+        if is_longer(ROWS_MAX, width) || is_longer(SPLIT_ROWS, narrow_width) && self.open[index] && !wraps {
             return Ok(Value { form, range: clamped, axes, open: Some(Interval { low, high }) });
         }
-        let output: Option<Arc<dyn Form>> = (!as_it_is).then(|| self.output(index, count));
+        let in_limbs = width.filter(|width| {
+            *width > LIMB_BITS.into() && quotients.iter().any(|(shift, all)| is_split(*all, *width, *shift))
+        });
+        // Parts of the output: their bounds, and where they stand.
+        let mut parts = vec![(requantise.low, requantise.high, self.content)];
+        let output: Option<Arc<dyn Form>> = match in_limbs {
+            Some(width) => {
+                let limbs = self.above(low, width, count);
+                self.columns.push(Column::OutputLimbs { index, limbs });
+                let widths = Above::widths(width).enumerate();
+                parts = widths.map(|(limb, (_, width))| (0, (1 << width) - 1, limbs.start + limb * count)).collect();
+                Some(Arc::new(limbs.form(count)))
+            }
+            None => (!as_it_is).then(|| self.output(index, count)),
+        };
         for (shift, quotients) in quotients {
             let of_shift = |position: &usize| form.stages[form.entry[*position] as usize].shift == shift;
             let members: Vec<Option<u32>> =
@@ -704,12 +862,15 @@ impl<'b> Builder<'b> {
                     Arc::new(Moved { operand, from: members.clone(), constant: 0 })
                 }
             };
-            if let Some(output) = &output
+            if output.is_some()
                 && let Some(width) = width
                 && is_split(quotients, width, shift)
             {
-                let parts = (part(Arc::<Rounded>::clone(&form)), part(Arc::clone(output)));
-                self.split_clamp(parts, quotients, requantise, width);
+                let parts = parts.iter().map(|(low, high, start)| {
+                    ((*low, *high), part(Arc::new(Columns::one(*start, count))))
+                });
+                let parts = parts.collect::<Vec<_>>();
+                self.split_clamp(part(Arc::<Rounded>::clone(&form)), parts, quotients, low, width);
                 continue;
             }
             let looked = match &output {
@@ -733,15 +894,16 @@ impl<'b> Builder<'b> {
     }
 
     /// A clamp whose table would be long: `t = low + q·2^width + v`. Where `q` is negative, zero or positive, the result is the least,
-    /// `low + v` as far as there is, or the greatest.
+    /// `low + v` as far as there is, or the greatest; `outputs` are the result, or the limbs of what it is above the least, each with its bounds.
     fn split_clamp(
         &mut self,
-        (quotients, output): (Arc<dyn Form>, Arc<dyn Form>),
+        quotients: Arc<dyn Form>,
+        outputs: Vec<((i32, i32), Arc<dyn Form>)>,
         range: Interval,
-        requantise: &Requantise,
+        low: i64,
         width: u32,
     ) {
-        let (low, count) = (i64::from(requantise.low), quotients.count());
+        let count = quotients.count();
         let shift = u8::try_from(width).expect("a limb's bits");
         let identity = (0..count).map(|at| (narrow(at), narrow(at))).collect();
         let stage = Stage { multiplier: 1, shift };
@@ -749,8 +911,15 @@ impl<'b> Builder<'b> {
         let term = Term { operand: quotients, range, map: Map::Moves(identity), factor: 1 };
         // The stage rounds; a constant takes that back.
         let sum = Arc::new(Sum { records: 1, constants: vec![offset; count], terms: vec![term] });
-        let places = self.column(count);
-        let limbs = (0..count).map(|at| (narrow(places + at), 0)).collect();
+        let widths: Vec<(u32, u32)> = Above::widths(width).collect();
+        let places = self.column(widths.len() * count);
+        let of = |at: usize| {
+            let limb = move |(limb, (below, _)): (usize, &(u32, u32))| {
+                (narrow(places + limb * count + at), u8::try_from(*below).expect("a number's bits"))
+            };
+            widths.iter().enumerate().map(limb)
+        };
+        let limbs = (0..count).flat_map(of).collect();
         let above = Arc::new(Rounded { sum, entry: vec![0; count], stages: vec![stage], limbs });
         self.columns.push(Column::Limbs(Arc::clone(&above)));
         let signs = self.column(count);
@@ -760,8 +929,11 @@ impl<'b> Builder<'b> {
         let range = Interval { low: (range.low - low) >> shift, high: (range.high - low) >> shift };
         let table = self.table(Rows::Clamp { from: range, low: -1, high: 1 });
         self.looked.push(Looked { table, tuple: vec![above, Arc::clone(&signs)] });
-        let table = self.table(Rows::Select { low: requantise.low, high: requantise.high, width });
-        self.looked.push(Looked { table, tuple: vec![signs, Arc::new(Columns::one(places, count)), output] });
+        for (limb, (((low, high), output), (_, width))) in outputs.into_iter().zip(widths).enumerate() {
+            let table = self.table(Rows::Select { low, high, width });
+            let limb = Arc::new(Columns::one(places + limb * count, count));
+            self.looked.push(Looked { table, tuple: vec![Arc::clone(&signs), limb, output] });
+        }
     }
 
     /// Columns for the limbs of all elements, those of one width together, each looked up in its range.
@@ -985,24 +1157,23 @@ impl Interpreter for Builder<'_> {
                 }
                 Arc::new(Known(numbers))
             }
-            Inputs::Private(records) => {
+            Inputs::Private(records) | Inputs::Committed(_, records) => {
                 let count = records * value_type.shape.count();
                 if !in_field(range) {
                     return Err(of_value(index, "input", "a private input of 32 bits leaves the field"));
                 }
                 let bits = (range.high - range.low + 1).ilog2();
-                let mut terms = Vec::new();
-                for below in (0..bits).step_by(LIMB_BITS.into()) {
-                    let start = self.column(count);
-                    let width = (bits - below).min(LIMB_BITS.into());
+                let limbs = self.above(range.low, bits, count);
+                for (limb, (_, width)) in Above::widths(bits).enumerate() {
                     let table = self.table(Rows::Range(Interval { low: 0, high: (1 << width) - 1 }));
-                    self.looked.push(Looked { table, tuple: vec![Arc::new(Columns::one(start, count))] });
-                    terms.push((start, Element::from_u64(1 << below)));
+                    let column = Columns::one(limbs.start + limb * count, count);
+                    self.looked.push(Looked { table, tuple: vec![Arc::new(column)] });
                 }
-                self.columns.push(Column::Input { index, start: terms[0].0, bits });
-                Arc::new(Columns { count, constant: Element::from_i64(range.low), terms })
+                self.columns.push(Column::Input { index, limbs });
+                Arc::new(limbs.form(count))
             }
         };
+        self.input_forms.push(Arc::clone(&form));
         Ok(Value::shown(form, range, &axes))
     }
 

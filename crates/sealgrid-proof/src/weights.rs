@@ -73,9 +73,26 @@ impl Shape {
         }
         // Few rows, because each brings pads; short ones, because the tree has a leaf for each of their codeword's elements.
         let row_bits = count.next_power_of_two().ilog2().saturating_sub(2).clamp(11, 16);
+        Ok(Self::of_rows(count, row_bits, openings))
+    }
+
+    /// Of the values of one run, to be opened once.
+    ///
+    /// # Errors
+    /// [`BadShape`].
+    pub(crate) fn of_values(count: usize) -> Result<Self, BadShape> {
+        if count == 0 || count > 1 << LENGTH_BITS_MAX {
+            return Err(BadShape);
+        }
+        // The same with few pads: a row is mostly hardly longer than these.
+        let row_bits = count.next_power_of_two().ilog2().saturating_sub(2).clamp(6, 16);
+        Ok(Self::of_rows(count, row_bits, 1))
+    }
+
+    fn of_rows(count: usize, row_bits: u32, openings: u32) -> Self {
         let pads = openings as usize * QUERIES;
         let length_bits = (4 * ((1 << row_bits) + pads)).next_power_of_two().ilog2() as usize;
-        Ok(Self { count, row: 1 << row_bits, pads, length_bits })
+        Self { count, row: 1 << row_bits, pads, length_bits }
     }
 
     /// Parameters.
@@ -151,7 +168,11 @@ impl Parameters {
     /// # Errors
     /// [`BadShape`].
     pub fn commit(parameters: &[Element], openings: u32, seed: &Secret<32>) -> Result<Self, BadShape> {
-        let shape = Shape::new(parameters.len(), openings)?;
+        Ok(Self::in_shape(Shape::new(parameters.len(), openings)?, parameters, seed))
+    }
+
+    /// [`Parameters::commit`] to as many elements as the shape has.
+    pub(crate) fn in_shape(shape: Shape, parameters: &[Element], seed: &Secret<32>) -> Self {
         let mut rng = ChaCha20Rng::from_seed(*seed.expose());
         let mut elements = parameters.to_vec();
         elements.resize(shape.elements(), Element::ZERO);
@@ -172,7 +193,7 @@ impl Parameters {
         let words = Radix2DFTSmallBatch::default().dft_batch(RowMajorMatrix::new(columns, rows));
         let (cap, tree) = trees(rng).commit(vec![words.to_row_major_matrix()]);
         let registered = Registered { shape, root: cap.roots()[0] };
-        Ok(Self { registered, elements, pads, tree })
+        Self { registered, elements, pads, tree }
     }
 
     /// What everybody may know.
@@ -186,7 +207,7 @@ impl Parameters {
         &self.elements
     }
 
-    /// What a content begins with: the parameters, zeros behind them, and the pads, row by row.
+    /// What a content, or a part of it, begins with: the parameters, zeros behind them, and the pads, row by row.
     pub(crate) fn begin(&self, content: &mut [Element]) {
         let (elements, pads) = content[..self.registered.shape.taken()].split_at_mut(self.elements.len());
         elements.copy_from_slice(&self.elements);
@@ -211,20 +232,21 @@ fn positions(shape: Shape, mut position: impl FnMut(usize) -> usize) -> Vec<usiz
 }
 
 impl Registered {
-    /// Checks that a content of `content` elements begins with what was committed to, the parameters and then their pads: what is left to show of
-    /// the content.
+    /// Checks that in a content of `content` elements what was committed to stands from `start` on, the parameters and then their pads: what is left to
+    /// show of the content.
     ///
     /// # Errors
     /// [`ProofError`].
     pub(crate) fn verify(
         &self,
         channel: &mut Verifier<'_>,
+        start: usize,
         content: usize,
     ) -> Result<ContentClaim, ProofError> {
         let shape = self.shape;
         let rows: Vec<Challenge> = channel.challenge().powers().take(shape.rows()).collect();
         let positions = positions(shape, |bits| channel.position(bits));
-        let columns = self.opened(&positions, channel.attached())?;
+        let columns = self.opened(&positions, channel.attached()?)?;
         let mut weights = vec![Challenge::ZERO; 1 << shape.length_bits];
         let mut value = Challenge::ZERO;
         let powers = channel.challenge().powers();
@@ -237,8 +259,8 @@ impl Registered {
         let coefficients = Radix2DFTSmallBatch::<Element>::default().dft_algebra(weights);
         let (elements, pads) = coefficients[..shape.row + shape.pads].split_at(shape.row);
         let mut functional = vec![Challenge::ZERO; content];
-        for (start, coefficients) in [(0, elements), (shape.elements(), pads)] {
-            for (functional, row) in functional[start..].chunks_exact_mut(coefficients.len()).zip(&rows) {
+        for (part, coefficients) in [(start, elements), (start + shape.elements(), pads)] {
+            for (functional, row) in functional[part..].chunks_exact_mut(coefficients.len()).zip(&rows) {
                 let places = functional.iter_mut().zip(coefficients);
                 places.for_each(|(place, coefficient)| *place = *row * *coefficient);
             }
@@ -299,7 +321,7 @@ mod tests {
         }
 
         fn verify(&self, channel: &mut Verifier<'_>) -> Result<Vec<ContentClaim>, ProofError> {
-            Ok(vec![self.registered.verify(channel, self.content())?])
+            Ok(vec![self.registered.verify(channel, 0, self.content())?])
         }
 
         fn errors(&self) -> u64 {
@@ -333,17 +355,22 @@ mod tests {
         let verifier = Alone { registered: registered.clone(), parameters: None };
         let bits = argument::verify(&verifier, &argument, Transcript::of_test(), &mut rng)?;
         // What is attached is bound like everything else.
-        for place in (0..argument.attached.len()).step_by(argument.attached.len() / 23) {
+        let length = argument.attached[0].len();
+        for place in (0..length).step_by(length / 23) {
             let mut changed = argument.clone();
-            changed.attached[place] ^= 1;
+            changed.attached[0][place] ^= 1;
             assert!(
                 argument::verify(&verifier, &changed, Transcript::of_test(), &mut rng).is_err(),
                 "byte {place}"
             );
         }
-        let mut longer = argument.clone();
-        longer.attached.push(0);
-        assert!(argument::verify(&verifier, &longer, Transcript::of_test(), &mut rng).is_err());
+        let mut others = vec![argument.clone(); 3];
+        others[0].attached[0].push(0);
+        others[1].attached.push(Vec::new());
+        others[2].attached.clear();
+        for other in others {
+            assert!(argument::verify(&verifier, &other, Transcript::of_test(), &mut rng).is_err());
+        }
         Ok(bits)
     }
 

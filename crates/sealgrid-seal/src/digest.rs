@@ -203,6 +203,8 @@ pub mod labels {
         PROOF_STATEMENT = "sealgrid/proof/statement/v1";
         /// What a proof of a run says that is no element of a field.
         PROOF_ATTACHED = "sealgrid/proof/attached/v1";
+        /// What pads of a commitment to a run's values are drawn from.
+        PROOF_VALUES = "sealgrid/proof/values/v1";
         /// Keyed commitment to a job's input tensors.
         JOB_INPUT = "sealgrid/job/input/v1";
         /// Keyed commitment to a job's output tensors.

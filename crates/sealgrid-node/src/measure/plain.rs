@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sealgrid_graph::execute::{Batch, Prepared};
-use sealgrid_graph::tensor::{Data, Shape};
+use sealgrid_graph::tensor::Data;
 use sealgrid_net::{
     AddressBook, Admission, Admit, BindError, CallError, Endpoint, EndpointConfig, Method, Refusal, Request,
     Service,
@@ -24,14 +24,14 @@ pub struct Plain {
 }
 
 impl Plain {
-    /// A thread that serves `model` to one caller on loopback, for inputs like `input`: elements of one byte.
+    /// A thread that serves `model` to one caller on loopback, for inputs like `input`, the only one that the model takes.
     ///
     /// # Errors
     /// Of the sockets.
     pub fn start(model: Arc<dyn Prepared>, input: &Batch) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let address: SocketAddr = listener.local_addr()?;
-        let (records, shape, input) = (input.records(), input.shape().clone(), bytes_of(input));
+        let input = bytes_of(input);
         let length = input.len();
         std::thread::Builder::new().name("plain".to_owned()).spawn(move || {
             let (mut stream, _) = listener.accept()?;
@@ -39,7 +39,8 @@ impl Plain {
             let mut bytes = vec![0; length];
             loop {
                 stream.read_exact(&mut bytes)?;
-                let output = run_plain(model.as_ref(), records, &shape, &bytes);
+                // Without an output the connection ends, and the caller knows.
+                let output = run_plain(model.as_ref(), &bytes).ok_or(io::ErrorKind::InvalidData)?;
                 stream.write_all(&u32::try_from(output.len()).unwrap_or(0).to_le_bytes())?;
                 stream.write_all(&output)?;
             }
@@ -51,16 +52,17 @@ impl Plain {
         Ok(Self { stream, input })
     }
 
-    /// Asks once.
+    /// Asks once; the outputs' bytes.
     ///
     /// # Errors
     /// Of the socket.
-    pub fn ask(&mut self) -> io::Result<()> {
+    pub fn ask(&mut self) -> io::Result<Vec<u8>> {
         self.stream.write_all(&self.input)?;
         let mut length = [0; 4];
         self.stream.read_exact(&mut length)?;
         let mut output = vec![0; usize::try_from(u32::from_le_bytes(length)).unwrap_or(0)];
-        self.stream.read_exact(&mut output)
+        self.stream.read_exact(&mut output)?;
+        Ok(output)
     }
 }
 
@@ -81,6 +83,9 @@ pub(super) const PLAIN: Method = Method {
     deadline: Duration::from_secs(60),
 };
 
+/// A call that is none of those.
+pub(super) const NOT_MEASURABLE: Refusal = Refusal::new("E-NET-17", "not a job that can be measured");
+
 struct PlainService {
     model: Arc<dyn Prepared>,
     signed: Arc<SignedService>,
@@ -95,8 +100,7 @@ impl Service for PlainService {
         if request.method.id == SIGNED.id {
             return Arc::clone(&self.signed).answer(request.peer, request.body).await;
         }
-        let shape = &self.model.graph().inputs()[0].shape;
-        Ok(run_plain(self.model.as_ref(), request.body.len() / shape.count(), shape, &request.body))
+        run_plain(self.model.as_ref(), &request.body).ok_or(NOT_MEASURABLE)
     }
 }
 
@@ -107,8 +111,7 @@ pub struct PlainServer {
 }
 
 impl PlainServer {
-    /// Listens on loopback for batches of `model`'s first input, elements of one byte. Answers that must outlive a crash are
-    /// kept in `folder`.
+    /// Listens on loopback for batches of `model`'s only input. Answers that must outlive a crash are kept in `folder`.
     ///
     /// # Errors
     /// Of the socket or the folder.
@@ -133,7 +136,7 @@ impl PlainServer {
 }
 
 impl PlainCall {
-    /// Calls with `input`, elements of one byte. Call within a tokio runtime.
+    /// Calls with `input`. Call within a tokio runtime.
     ///
     /// # Errors
     /// [`BindError`].
@@ -149,12 +152,12 @@ impl PlainCall {
         Ok(Self { caller, server, input: bytes_of(input) })
     }
 
-    /// Asks once.
+    /// Asks once; the outputs' bytes.
     ///
     /// # Errors
     /// [`CallError`].
-    pub async fn ask(&self) -> Result<(), CallError> {
-        self.call(&PLAIN, self.input.clone()).await.map(drop)
+    pub async fn ask(&self) -> Result<Vec<u8>, CallError> {
+        self.call(&PLAIN, self.input.clone()).await
     }
 
     /// Who answers.
@@ -173,17 +176,15 @@ impl PlainCall {
     }
 }
 
-fn run_plain(model: &dyn Prepared, records: usize, shape: &Shape, bytes: &[u8]) -> Vec<u8> {
-    let elements = bytes.iter().map(|byte| i8::from_le_bytes([*byte])).collect();
-    let Ok(batch) = Batch::new(records, shape.clone(), Data::I8(elements)) else { return Vec::new() };
-    let outputs = model.run(&[batch], &mut ()).unwrap_or_default();
-    outputs.iter().flat_map(bytes_of).collect()
+/// The model's outputs on the bytes of its first input; `None` when they are none.
+fn run_plain(model: &dyn Prepared, bytes: &[u8]) -> Option<Vec<u8>> {
+    let input = &model.graph().inputs()[0];
+    let elements = Data::from_le_bytes(input.dtype, bytes)?;
+    let batch = Batch::new(elements.len() / input.shape.count(), input.shape.clone(), elements).ok()?;
+    let outputs = model.run(&[batch], &mut ()).ok()?;
+    Some(outputs.iter().flat_map(bytes_of).collect())
 }
 
 pub(super) fn bytes_of(batch: &Batch) -> Vec<u8> {
-    match batch.data() {
-        Data::I8(elements) => elements.iter().flat_map(|element| element.to_le_bytes()).collect(),
-        Data::I16(elements) => elements.iter().flat_map(|element| element.to_le_bytes()).collect(),
-        Data::I32(elements) => elements.iter().flat_map(|element| element.to_le_bytes()).collect(),
-    }
+    batch.data().view().le_bytes().into_owned()
 }

@@ -22,7 +22,7 @@ use sealgrid_seal::identity::{PublicIdentity, SigningIdentity};
 use sealgrid_seal::secret::SecretBytes;
 use tokio::sync::oneshot;
 
-use super::plain::PLAIN;
+use super::plain::{NOT_MEASURABLE, PLAIN};
 use super::{PlainCall, first_messages};
 use crate::client::{ClientError, GridClient, Job};
 use crate::jobs::now;
@@ -71,14 +71,13 @@ impl SignedService {
         client: PublicIdentity,
         body: Vec<u8>,
     ) -> Result<Vec<u8>, Refusal> {
-        const FAILED: Refusal = Refusal::new("E-NET-17", "not a job that can be measured");
         let (answer, answered) = oneshot::channel();
         let this = Arc::clone(&self);
         let task = move || drop(answer.send(this.try_answer(&body)));
-        self.pool.run(client, task).map_err(|_| FAILED)?;
-        let (job, answer) = answered.await.ok().flatten().ok_or(FAILED)?;
+        self.pool.run(client, task).map_err(|_| NOT_MEASURABLE)?;
+        let (job, answer) = answered.await.ok().flatten().ok_or(NOT_MEASURABLE)?;
         let key = &job.0.0;
-        self.state.put(Space::Jobs, key, Some(answer.clone())).await.map_err(|_| FAILED)?;
+        self.state.put(Space::Jobs, key, Some(answer.clone())).await.map_err(|_| NOT_MEASURABLE)?;
         // A node forgets a job when its client closes it.
         self.state.write_lazily(Space::Jobs, key, None);
         Ok(answer)

@@ -67,7 +67,8 @@ fn prove(
     public: bool,
     rng: &mut ChaCha20Rng,
 ) -> Result<Proof, ProveError> {
-    plan(model, parameters, prepared, inputs, public, rng)?.prove(rng)
+    let records = if public { Records::Show } else { Records::Hide };
+    plan(model, parameters, prepared, inputs, (records, Results::Show), rng)?.prove(rng)
 }
 
 fn code(result: Result<f64, VerifyError>) -> Option<&'static str> {
@@ -80,7 +81,7 @@ fn a_proof_survives_its_file_and_convinces_with_its_model_alone() {
     for public in [false, true] {
         let bytes = proven(&model, public).to_bytes();
         let proof = Proof::from_bytes(&bytes).expect("a proof");
-        assert_eq!(proof.claimed().inputs.is_some(), public);
+        assert_eq!(proof.claimed().inputs.shown().is_some(), public);
         let bits = proof.verify(&model, None, &mut rng(3)).expect("an honest proof");
         assert!(bits > 100.0, "{bits}");
         assert_eq!(code(proof.verify(&self::model(11), None, &mut rng(3))), Some("E-PRF-11"));
@@ -101,16 +102,16 @@ fn every_part_of_the_statement_is_bound() {
         |elements: [i8; 9]| Batch::new(3, shape(&[1, 3]), Data::I8(elements.to_vec())).expect("filled");
     assert_eq!(changed(|_| {}), None);
     assert_eq!(changed(|proof| proof.statement.nonce[0] ^= 1), Some("E-PRF-13"));
-    assert_eq!(changed(|proof| proof.statement.inputs = None), Some("E-PRF-13"));
+    assert_eq!(changed(|proof| proof.statement.inputs = Values::Hidden), Some("E-PRF-13"));
     assert_eq!(changed(|proof| proof.statement.records = 2), Some("E-PRF-10"));
-    assert_eq!(changed(|proof| proof.statement.outputs.clear()), Some("E-PRF-12"));
-    assert_eq!(changed(|proof| proof.statement.inputs = Some(Vec::new())), Some("E-PRF-12"));
+    assert_eq!(changed(|proof| proof.statement.outputs = Values::Shown(Vec::new())), Some("E-PRF-12"));
+    assert_eq!(changed(|proof| proof.statement.inputs = Values::Shown(Vec::new())), Some("E-PRF-12"));
     let mut other = proof.clone();
-    other.statement.outputs = vec![batch([0; 9])];
+    other.statement.outputs = Values::Shown(vec![batch([0; 9])]);
     assert_eq!(code(other.verify(&model, None, &mut rng(3))), Some("E-PRF-13"));
     let data = Data::I8(vec![1, 2, 30, -40, 127, -127]);
     let mut other = proof.clone();
-    other.statement.inputs = Some(vec![Batch::new(3, shape(&[1, 2]), data).expect("filled")]);
+    other.statement.inputs = Values::Shown(vec![Batch::new(3, shape(&[1, 2]), data).expect("filled")]);
     assert_eq!(code(other.verify(&model, None, &mut rng(3))), Some("E-PRF-13"));
     let mut other = proof.clone();
     other.argument.opening = proven(&model, true).argument.opening;

@@ -6,12 +6,14 @@ use sealgrid_graph::integer::Builder;
 use sealgrid_graph::reference::Reference;
 use sealgrid_graph::tensor::{Data, Shape};
 
+use sealgrid_seal::digest::CommitmentKey;
 use sealgrid_seal::secret::Secret;
 
 use super::*;
 use crate::argument::{self, Argument};
 use crate::registration::{self, Registering};
 use crate::transcript::Transcript;
+use crate::values::{self, Side};
 
 fn rng(seed: u8) -> ChaCha20Rng {
     ChaCha20Rng::from_seed([seed; 32])
@@ -67,6 +69,21 @@ impl Case {
 
     fn run(&self, inputs: Inputs<'_>, outputs: Vec<Batch>) -> Result<Run, NotProvable> {
         Run::new(&self.graph, Weights::Public, inputs, outputs)
+    }
+
+    fn committed(&self, [inputs, outputs]: [&Vec<Batch>; 2]) -> [Parameters; 2] {
+        let key = CommitmentKey::new([9; 32]);
+        let commit = |side, batches: &[Batch]| values::commit(side, batches, &key).expect("few");
+        [commit(Side::Inputs, inputs), commit(Side::Outputs, outputs)]
+    }
+
+    /// The run whose inputs and outputs are these, and committed to; with the commitments.
+    fn tied(&self, values: [&Vec<Batch>; 2]) -> Result<Run, NotProvable> {
+        let own = self.committed(values);
+        let [inputs, outputs] = own.each_ref().map(|own| values::root(own).0);
+        let inputs = Inputs::Committed(inputs, self.inputs[0].records());
+        let run = Run::new(&self.graph, Weights::Public, inputs, Outputs::Committed(outputs))?;
+        Ok(run.with_values(own.into()))
     }
 
     fn proven(&self, run: &Run) -> Argument {
@@ -131,7 +148,7 @@ fn a_prover_that_changes_one_number_convinces_nobody() {
 
 #[test]
 fn random_graphs_are_proven_or_refused_by_name() {
-    let (mut proven, mut refused) = (0, 0);
+    let (mut proven, mut refused, mut committed) = (0, 0, 0);
     for seed in 0..1500 {
         let case = Case::new(Arc::new(arbitrary::graph(seed)), 2);
         let run = match case.run(Inputs::Private(2), case.outputs.clone()) {
@@ -144,13 +161,21 @@ fn random_graphs_are_proven_or_refused_by_name() {
         };
         let content = run.witness(case.prepared.as_ref(), &case.inputs).expect("an honest run");
         // What is linear in the content must be what the reference yields.
-        for (form, batch) in run.outputs.iter().zip(&case.outputs) {
-            let values: Vec<i64> = form.values(&content).into_iter().map(signed).collect();
-            let expected: Vec<i64> =
-                (0..batch.data().len()).map(|position| batch.data().view().at(position).into()).collect();
-            assert_eq!(values, expected, "seed {seed}");
+        for [yielded, told] in &run.equal {
+            assert_eq!(yielded.values(&content), told.values(&content), "seed {seed}");
         }
         proven += 1;
+        if proven % 8 == 5
+            && let Ok(tied) = case.tied([&case.inputs, &case.outputs])
+        {
+            committed += 1;
+            let argument = case.proven(&tied);
+            let verifier = case.tied([&case.inputs, &case.outputs]).expect("the same");
+            assert!(verified(&verifier, &argument).is_ok(), "seed {seed}");
+            let other = changed(&case.outputs, 0, 0);
+            let other = case.tied([&case.inputs, &other]).expect("the same but for its root");
+            assert!(verified(&other, &argument).is_err(), "seed {seed}");
+        }
         if proven % 8 == 1 {
             let argument = case.proven(&run);
             assert!(verified(&run, &argument).is_ok(), "seed {seed}");
@@ -159,7 +184,81 @@ fn random_graphs_are_proven_or_refused_by_name() {
             assert!(wrong.map_or(true, |wrong| verified(&wrong, &argument).is_err()), "seed {seed}");
         }
     }
-    assert!(proven >= 40, "{proven} of {}", proven + refused);
+    assert!(proven >= 40 && committed >= 5, "{proven} of {}, {committed}", proven + refused);
+}
+
+#[test]
+fn a_run_on_committed_records_yields_the_committed_results_and_no_others() {
+    for records in [1, 3] {
+        let case = Case::new(perceptron(), records);
+        let own = [&case.inputs, &case.outputs];
+        let run = case.tied(own).expect("provable");
+        let argument = case.proven(&run);
+        let bits = verified(&case.tied(own).expect("provable"), &argument).expect("an honest proof");
+        assert!(bits > 100.0, "{bits}");
+        for position in [0, 2 * records - 1] {
+            let (input, output) =
+                (changed(&case.inputs, 0, position), changed(&case.outputs, 0, position));
+            for values in [[&input, &case.outputs], [&case.inputs, &output]] {
+                // Neither is it a proof about another commitment, nor does one come out of an honest run and another commitment.
+                let other = case.tied(values).expect("provable");
+                assert!(verified(&other, &argument).is_err(), "value {position}");
+                assert!(verified(&other, &case.proven(&other)).is_err(), "value {position}");
+            }
+        }
+        let swapped = Inputs::Committed(values::root(&case.committed(own)[1]).0, records);
+        let root = values::root(&case.committed(own)[0]).0;
+        let swapped = Run::new(&case.graph, Weights::Public, swapped, Outputs::Committed(root));
+        assert!(verified(&swapped.expect("provable"), &argument).is_err());
+    }
+}
+
+#[test]
+fn one_key_hides_different_values_behind_different_pads() {
+    let (key, case) = (CommitmentKey::new([4; 32]), Case::new(perceptron(), 1));
+    let commit = |side, batches: &[Batch]| values::commit(side, batches, &key).expect("few");
+    let one = commit(Side::Inputs, &case.inputs);
+    assert_eq!(one.registered(), commit(Side::Inputs, &case.inputs).registered(), "opened by key and values");
+    let begun = |own: &Parameters| {
+        let mut content = vec![Element::ZERO; own.registered().shape.taken()];
+        own.begin(&mut content);
+        content.split_off(own.registered().shape.elements())
+    };
+    for other in
+        [commit(Side::Outputs, &case.inputs), commit(Side::Inputs, &changed(&case.inputs, 0, 1))]
+    {
+        let equal = begun(&one).into_iter().zip(begun(&other)).filter(|(one, other)| one == other).count();
+        assert!(equal < 2, "{equal} pads are the same");
+    }
+}
+
+#[test]
+fn committed_outputs_of_sixteen_bits_are_told_where_their_clamp_cuts_them_and_where_it_does_not() {
+    // One input of 16 bits, times 1, 40 and −40: some results are cut off at either end.
+    let mut builder = Builder::new(vec![ValueType { dtype: DType::I16, shape: shape(&[1, 1]) }]);
+    let x = builder.input(0);
+    let weight = Tensor::new(shape(&[3, 1]), Data::I8(vec![1, 40, -40])).expect("filled");
+    let weight = builder.parameter(weight);
+    let bias = builder.parameter(Tensor::new(shape(&[3]), Data::I32(vec![0, 9, -9])).expect("filled"));
+    let requantise =
+        Requantise { multipliers: vec![3], shifts: vec![2], low: -32768, high: 32767, output: DType::I16 };
+    let y = builder.push("y", Primitive::Linear { weight, bias, requantise }, &[x]).expect("valid");
+    let graph = Arc::new(builder.finish(vec![y]).expect("valid"));
+    let prepared = Reference.prepare(Arc::clone(&graph)).expect("always");
+    let records = vec![0, 1, -1, 1000, -1000, 1092, 1093, 32767, -32768];
+    let inputs = vec![Batch::new(records.len(), shape(&[1, 1]), Data::I16(records)).expect("filled")];
+    let outputs = prepared.run(&inputs, &mut ()).expect("runs");
+    let yielded: Vec<i32> = numbers(&outputs[0]);
+    assert!(yielded.contains(&32767) && yielded.contains(&-32768) && yielded.contains(&0));
+    let case = Case { graph, inputs, outputs, prepared };
+    let own = [&case.inputs, &case.outputs];
+    let argument = case.proven(&case.tied(own).expect("provable"));
+    assert!(verified(&case.tied(own).expect("provable"), &argument).is_ok());
+    for position in 0..27 {
+        let other = changed(&case.outputs, 0, position);
+        let other = case.tied([&case.inputs, &other]).expect("provable");
+        assert!(verified(&other, &case.proven(&other)).is_err(), "output {position}");
+    }
 }
 
 /// A graph whose parameters are private: what the owner has, and what everybody else has.

@@ -31,8 +31,8 @@ const NODES: usize = 3;
 const IN_FLIGHT: usize = 48;
 const JOBS: usize = 4000;
 
-/// Records of one job: a small one, one of 60 kB, and one of about a mebibyte.
-const RECORDS: [usize; 3] = [1, 2_048, 32_768];
+/// Records of one job, 60 bytes each: a small one, one of 120 kB, and one of about a mebibyte.
+const RECORDS: [usize; 3] = [1, 2_048, 16_384];
 
 /// Sealed jobs of the breast-tumour network.
 pub fn jobs(lines: &mut Vec<Line>) -> Result<(), Failure> {
@@ -140,7 +140,7 @@ async fn beside_plain(
         prepared.run(inputs, &mut ()).map_err(|error| Failure::new(error.code(), error.to_string()))?;
     let sealing = measure::sealing(inputs, &outputs, times);
     let mut clear = Plain::start(Arc::clone(&prepared), &inputs[0]).map_err(|error| broken(&error))?;
-    let clear = measure::repeat(times, || clear.ask()).map_err(|error| broken(&error))?;
+    let clear = measure::repeat(times, || clear.ask().map(drop)).map_err(|error| broken(&error))?;
     let server = PlainProcess::start()?;
     let call = PlainCall::to(server.address.clone(), &inputs[0]).await.map_err(|error| broken(&error))?;
     let identity = SigningIdentity::generate(&mut crate::entropy());
