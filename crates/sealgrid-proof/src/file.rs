@@ -11,6 +11,7 @@
 //! Wires and the last step's messages are elements of the extension field, five coordinates of four bytes (little endian, below the
 //! order) each; the opening is the library's encoding.
 
+mod opening;
 mod registered;
 
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use sealgrid_graph::model::{Model, ModelCommitment};
 use sealgrid_seal::canonical;
 use sealgrid_seal::digest::{Commitment, CommitmentKey, labels};
 
+pub use self::opening::{MAGIC as OPENING_MAGIC, Opening, OpeningError};
 pub use self::registered::{
     MAGIC as REGISTERED_MAGIC, RegisteredModel, RegisteredParameters, RegistrationError,
 };
@@ -358,7 +360,8 @@ impl Proof {
         rng: &mut impl CryptoRng,
     ) -> Result<f64, VerifyError> {
         let same_records = |batch: &Batch| u32::try_from(batch.records()) == Ok(self.statement.records);
-        let shown = [&self.statement.inputs, &self.statement.outputs].map(|values| values.shown().unwrap_or_default());
+        let shown = [&self.statement.inputs, &self.statement.outputs]
+            .map(|values| values.shown().unwrap_or_default());
         if !shown.iter().copied().flatten().all(same_records) {
             return Err(VerifyError::Malformed);
         }
@@ -465,6 +468,9 @@ pub fn fuzz_parse(bytes: &[u8]) {
     }
     if let Ok(model) = RegisteredModel::from_bytes(bytes) {
         assert_eq!(model.to_bytes(), bytes, "one spelling");
+    }
+    if let Ok(opening) = Opening::from_bytes(bytes) {
+        assert_eq!(opening.to_bytes().expose(), bytes, "one spelling");
     }
     crate::commit::fuzz_open(bytes);
 }

@@ -212,7 +212,8 @@ impl Run {
         if records == 0 || elements.saturating_mul(records) > 1 << VARIABLES_MAX || products > PRODUCTS_MAX {
             return Err(of_value(0, "run", TOO_LARGE));
         }
-        let committed = [inputs.root(), if let Outputs::Committed(root) = outputs { Some(root) } else { None }];
+        let committed =
+            [inputs.root(), if let Outputs::Committed(root) = outputs { Some(root) } else { None }];
         let walk = |open| Builder::walk(graph, weights, inputs, committed, records, open);
         // An output of a wide range is told as it is before its clamp, unless one lies where only the clamp's table can say why, or it is not told.
         let public = if let Outputs::Public(batches) = &outputs { Some(batches) } else { None };
@@ -466,7 +467,8 @@ impl Above {
     /// The numbers, `count` of them.
     fn form(self, count: usize) -> Columns {
         let terms = Self::widths(self.bits).enumerate();
-        let terms = terms.map(|(limb, (below, _))| (self.start + limb * count, Element::from_u64(1 << below)));
+        let terms =
+            terms.map(|(limb, (below, _))| (self.start + limb * count, Element::from_u64(1 << below)));
         Columns { count, constant: Element::from_i64(self.low), terms: terms.collect() }
     }
 
@@ -686,7 +688,10 @@ impl<'b> Builder<'b> {
             Weights::Public => None,
         };
         let mut content = private.as_ref().map_or(0, Hiding::end);
-        let types = [graph.inputs().to_vec(), graph.outputs().iter().map(|id| graph.value_type(*id).clone()).collect()];
+        let types = [
+            graph.inputs().to_vec(),
+            graph.outputs().iter().map(|id| graph.value_type(*id).clone()).collect(),
+        ];
         let mut tied = [None, None];
         for ((tied, root), types) in tied.iter_mut().zip(committed).zip(types) {
             let Some(root) = root else { continue };
@@ -846,7 +851,9 @@ impl<'b> Builder<'b> {
                 let limbs = self.above(low, width, count);
                 self.columns.push(Column::OutputLimbs { index, limbs });
                 let widths = Above::widths(width).enumerate();
-                parts = widths.map(|(limb, (_, width))| (0, (1 << width) - 1, limbs.start + limb * count)).collect();
+                parts = widths
+                    .map(|(limb, (_, width))| (0, (1 << width) - 1, limbs.start + limb * count))
+                    .collect();
                 Some(Arc::new(limbs.form(count)))
             }
             None => (!as_it_is).then(|| self.output(index, count)),
@@ -866,9 +873,9 @@ impl<'b> Builder<'b> {
                 && let Some(width) = width
                 && is_split(quotients, width, shift)
             {
-                let parts = parts.iter().map(|(low, high, start)| {
-                    ((*low, *high), part(Arc::new(Columns::one(*start, count))))
-                });
+                let parts = parts
+                    .iter()
+                    .map(|(low, high, start)| ((*low, *high), part(Arc::new(Columns::one(*start, count)))));
                 let parts = parts.collect::<Vec<_>>();
                 self.split_clamp(part(Arc::<Rounded>::clone(&form)), parts, quotients, low, width);
                 continue;

@@ -329,23 +329,22 @@ pub fn decode(outputs: &[Batch], public: &PublicModel, records: &Records) -> Res
     Results { columns, rows }
 }
 
-/// Writes receipt and opening; the opening is readable by its owner alone.
-pub fn keep(outcome: &Outcome, receipt: PathBuf) -> Result<Kept, Failure> {
+/// Writes what is readable by its owner alone.
+pub fn write_secret(path: &Path, bytes: &SecretBytes) -> Result<(), Failure> {
     use std::io::Write as _;
     use std::os::unix::fs::OpenOptionsExt as _;
+    let file = std::fs::OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(path);
+    file.and_then(|mut file| file.write_all(bytes.expose())).map_err(|error| unwritable(path, &error))
+}
+
+/// Writes receipt and opening; the opening is readable by its owner alone.
+pub fn keep(outcome: &Outcome, receipt: PathBuf) -> Result<Kept, Failure> {
     if let Some(folder) = receipt.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         std::fs::create_dir_all(folder).map_err(|error| unwritable(folder, &error))?;
     }
     std::fs::write(&receipt, outcome.file.encode()).map_err(|error| unwritable(&receipt, &error))?;
     let opening = receipt.with_extension("opening");
-    std::fs::OpenOptions::new()
-        .create(true)
-        .truncate(true)
-        .write(true)
-        .mode(0o600)
-        .open(&opening)
-        .and_then(|mut file| file.write_all(outcome.opening.encode().expose()))
-        .map_err(|error| unwritable(&opening, &error))?;
+    write_secret(&opening, &outcome.opening.encode())?;
     Ok(Kept { receipt, opening })
 }
 

@@ -7,9 +7,11 @@ use sealgrid_graph::fast::FastExecutor;
 use sealgrid_graph::model::{Model, PublicModel};
 use sealgrid_proof::file::{self, Planned, ProveError, RegistrationError, VerifyError};
 pub use sealgrid_proof::file::{
-    MAGIC as PROOF_MAGIC, Proof, REGISTERED_MAGIC, RegisteredModel, RegisteredParameters,
+    MAGIC as PROOF_MAGIC, Opening, OpeningError, Proof, REGISTERED_MAGIC, Records, RegisteredModel,
+    RegisteredParameters, Results, Values,
 };
 use sealgrid_proof::registration::NotRegistrable;
+pub use sealgrid_proof::values::Side;
 
 use crate::failure::Failure;
 
@@ -64,17 +66,18 @@ pub fn not_registered(error: &RegistrationError) -> Failure {
     }
 }
 
-/// Runs `model` on `inputs` and plans the proof, which tells these when `public`. Without `parameters` whoever checks it must hold the model.
+/// Runs `model` on `inputs` and plans the proof, which tells as much of these and of the results as `told` says. Without `parameters` whoever checks it
+/// must hold the model.
 pub fn plan(
     model: &Model,
     parameters: Option<&RegisteredParameters>,
     inputs: &[Batch],
-    public: bool,
+    told: (Records<'_>, Results<'_>),
 ) -> Result<Planned, Failure> {
     let prepared = executor()
         .prepare(Arc::clone(model.graph()))
         .map_err(|error| Failure::new(error.code(), error.to_string()))?;
-    file::plan(model, parameters, prepared.as_ref(), inputs, public, &mut crate::entropy())
+    file::plan(model, parameters, prepared.as_ref(), inputs, told, &mut crate::entropy())
         .map_err(|error| not_provable(&error))
 }
 

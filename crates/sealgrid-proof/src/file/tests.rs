@@ -90,6 +90,61 @@ fn a_proof_survives_its_file_and_convinces_with_its_model_alone() {
 }
 
 #[test]
+fn committed_values_are_opened_by_their_openings_and_by_nothing_else() {
+    let model = model(10);
+    let data = |last| Data::I8(vec![1, 2, 30, -40, 127, last]);
+    let batch = |last| vec![Batch::new(3, shape(&[1, 2]), data(last)).expect("filled")];
+    let prepared = Reference.prepare(model.graph().clone()).expect("always");
+    let keys = [CommitmentKey::new([5; 32]), CommitmentKey::new([6; 32])];
+    let told = (Records::Commit(&keys[0]), Results::Commit(&keys[1]));
+    let planned = plan(&model, None, prepared.as_ref(), &batch(-128), told, &mut rng(2)).expect("provable");
+    let outputs = planned.outputs().to_vec();
+    let proof = planned.prove(&mut rng(3)).expect("provable");
+    let bits = proof.verify(&model, None, &mut rng(4)).expect("an honest proof");
+    assert!(bits > 100.0, "{bits}");
+    assert!(proof.claimed().inputs.shown().is_none() && proof.claimed().outputs.shown().is_none());
+
+    let opening = |side, key: &CommitmentKey, batches| {
+        let bytes = Opening::of(&proof, side, key.duplicate(), batches).to_bytes();
+        let opening = Opening::from_bytes(bytes.expose()).expect("it survives its file");
+        assert_eq!(opening.side(), side);
+        opening
+    };
+    let [own, results] = &keys;
+    opening(Side::Inputs, own, batch(-128)).opens(&proof).expect("the records");
+    opening(Side::Outputs, results, outputs.clone()).opens(&proof).expect("the results");
+    for other in [
+        opening(Side::Inputs, own, batch(-127)),
+        opening(Side::Inputs, results, batch(-128)),
+        opening(Side::Outputs, own, outputs.clone()),
+        opening(Side::Outputs, results, batch(-128)),
+        opening(Side::Inputs, own, Vec::new()),
+    ] {
+        assert_eq!(other.opens(&proof).map_err(OpeningError::code), Err("E-PRF-16"));
+    }
+    let mut later = proof.clone();
+    later.statement.nonce[0] ^= 1;
+    assert!(opening(Side::Inputs, own, batch(-128)).opens(&later).is_err(), "of another proof");
+    assert!(later.verify(&model, None, &mut rng(4)).is_err());
+
+    let bytes = opening(Side::Inputs, own, batch(-128)).to_bytes();
+    let cut = &bytes.expose()[..bytes.len() - 1];
+    assert_eq!(Opening::from_bytes(cut).map(drop).map_err(OpeningError::code), Err("E-PRF-15"));
+    fuzz_parse(bytes.expose());
+    // Other roots are other statements.
+    let root = |values: &Values| values.committed().expect("committed to");
+    let mut swapped = proof.clone();
+    swapped.statement.inputs = Values::Committed(root(&proof.statement.outputs));
+    assert_eq!(code(swapped.verify(&model, None, &mut rng(4))), Some("E-PRF-13"));
+    let mut hidden = proof.clone();
+    hidden.statement.inputs = Values::Hidden;
+    assert_eq!(code(hidden.verify(&model, None, &mut rng(4))), Some("E-PRF-13"));
+    let mut silent = proof;
+    silent.statement.outputs = Values::Hidden;
+    assert_eq!(Proof::from_bytes(&silent.to_bytes()).map(drop).map_err(|e| e.code()), Err("E-PRF-10"));
+}
+
+#[test]
 fn every_part_of_the_statement_is_bound() {
     let model = model(10);
     let proof = proven(&model, true);

@@ -197,8 +197,7 @@ fn a_run_on_committed_records_yields_the_committed_results_and_no_others() {
         let bits = verified(&case.tied(own).expect("provable"), &argument).expect("an honest proof");
         assert!(bits > 100.0, "{bits}");
         for position in [0, 2 * records - 1] {
-            let (input, output) =
-                (changed(&case.inputs, 0, position), changed(&case.outputs, 0, position));
+            let (input, output) = (changed(&case.inputs, 0, position), changed(&case.outputs, 0, position));
             for values in [[&input, &case.outputs], [&case.inputs, &output]] {
                 // Neither is it a proof about another commitment, nor does one come out of an honest run and another commitment.
                 let other = case.tied(values).expect("provable");
@@ -224,9 +223,7 @@ fn one_key_hides_different_values_behind_different_pads() {
         own.begin(&mut content);
         content.split_off(own.registered().shape.elements())
     };
-    for other in
-        [commit(Side::Outputs, &case.inputs), commit(Side::Inputs, &changed(&case.inputs, 0, 1))]
-    {
+    for other in [commit(Side::Outputs, &case.inputs), commit(Side::Inputs, &changed(&case.inputs, 0, 1))] {
         let equal = begun(&one).into_iter().zip(begun(&other)).filter(|(one, other)| one == other).count();
         assert!(equal < 2, "{equal} pads are the same");
     }

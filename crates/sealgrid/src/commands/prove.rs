@@ -1,12 +1,14 @@
 //! `sealgrid prove`: a run of a model on this machine, and a zero-knowledge proof of it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
+
+use sealgrid_seal::digest::CommitmentKey;
 
 use super::{data, model};
 use crate::data::{Records, Results};
-use crate::engines::{self, Checker, Proof, RegisteredModel};
-use crate::failure::{Failure, unwritable};
+use crate::engines::{self, Checker, Opening, OpeningError, Proof, RegisteredModel, Side, Values};
+use crate::failure::{Failure, unreadable, unwritable};
 use crate::home::Home;
 use crate::output::{Output, Report, duration, facts, thousands};
 use crate::{asking, openings};
@@ -23,8 +25,14 @@ pub struct Prove {
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
     /// Put the records into the proof: it then says that *these* records yield the results.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "commit_input")]
     show_input: bool,
+    /// Put a commitment to the records into the proof; what opens it goes to OUT.records.opening, which is as secret as they are.
+    #[arg(long)]
+    commit_input: bool,
+    /// Put a commitment to the results into the proof, and not the results; what opens it goes to OUT.results.opening.
+    #[arg(long)]
+    commit_results: bool,
     /// Make the proof for those who hold the model, though its weights are registered: it spends no opening.
     #[arg(long)]
     show_weights: bool,
@@ -55,7 +63,18 @@ impl Prove {
         let parameters = registration.map(|_| engines::parameters(&model)).transpose()?;
         let read = started.elapsed();
         let started = Instant::now();
-        let planned = engines::plan(&model, parameters.as_ref(), &inputs, self.show_input)?;
+        let keys = [(); 2].map(|()| CommitmentKey::random(&mut crate::entropy()));
+        let told_records = match (self.show_input, self.commit_input) {
+            (true, _) => engines::Records::Show,
+            (_, true) => engines::Records::Commit(&keys[0]),
+            _ => engines::Records::Hide,
+        };
+        let told_results = match self.commit_results {
+            true => engines::Results::Commit(&keys[1]),
+            false => engines::Results::Show,
+        };
+        let planned = engines::plan(&model, parameters.as_ref(), &inputs, (told_records, told_results))?;
+        let outputs = planned.outputs().to_vec();
         let left = match (&parameters, registration) {
             (Some(parameters), Some(registration)) => {
                 Some(openings::spend(home, parameters.root(), registration.openings, &self.out)?)
@@ -71,9 +90,21 @@ impl Prove {
         let verified = started.elapsed();
         progress.at(2, "done");
         let bytes = proof.to_bytes();
+        let mut openings_at = Vec::new();
+        let [records_key, results_key] = keys;
+        for (wanted, word, side, key, values) in [
+            (self.commit_input, "records", Side::Inputs, records_key, &inputs),
+            (self.commit_results, "results", Side::Outputs, results_key, &outputs),
+        ] {
+            if wanted {
+                let path = self.out.with_extension(format!("{word}.opening"));
+                asking::write_secret(&path, &Opening::of(&proof, side, key, values.clone()).to_bytes())?;
+                openings_at.push((word, path));
+            }
+        }
         std::fs::write(&self.out, &bytes).map_err(|error| unwritable(&self.out, &error))?;
         if let Some(path) = &self.results {
-            asking::decode(&proof.claimed().outputs, &checker.public(), &records).write(path)?;
+            asking::decode(&outputs, &checker.public(), &records).write(path)?;
         }
         let mut out = facts();
         out.add_row(["proof", &self.out.display().to_string()]);
@@ -86,10 +117,19 @@ impl Prove {
         out.add_row(["proven in", &duration(proven)]);
         out.add_row(["checked in", &duration(verified)]);
         out.add_row(["bytes", &thousands(bytes.len() as u64)]);
+        for (word, path) in &openings_at {
+            out.add_row([
+                &format!("opens the {word}"),
+                &format!("{} (as secret as they are)", path.display()),
+            ]);
+        }
         described(&mut out, &proof, bits);
         let with = if left.is_some() { "MODEL.sgr" } else { "MODEL" };
         out.add_row(["check it", &format!("sealgrid verify {} --model {with}", self.out.display())]);
         let mut json = told(&proof, bits);
+        for (word, path) in &openings_at {
+            json[format!("{word}_opening")] = path.display().to_string().into();
+        }
         json["openings_left"] = left.into();
         json["out"] = self.out.display().to_string().into();
         json["bytes"] = bytes.len().into();
@@ -111,11 +151,16 @@ const COUNTED: &str =
 fn limits(proof: &Proof) -> [Vec<&'static str>; 3] {
     let claimed = proof.claimed();
     let mut hides = vec!["every value inside the run"];
-    let mut tells = vec!["the results", "how many records there are"];
+    let mut tells = vec!["how many records there are"];
     let mut assumes = ASSUMES.to_vec();
     match claimed.inputs {
-        None => hides.push("the records"),
-        Some(_) => tells.push("the records: they are in the proof"),
+        Values::Shown(_) => tells.push("the records: they are in the proof"),
+        Values::Hidden => hides.push("the records"),
+        Values::Committed(_) => hides.push("the records, from whoever has not their opening"),
+    }
+    match claimed.outputs {
+        Values::Committed(_) => hides.push("the results, from whoever has not their opening"),
+        _ => tells.push("the results"),
     }
     if claimed.weights_private {
         hides.push("the weights (zero-knowledge)");
@@ -127,13 +172,27 @@ fn limits(proof: &Proof) -> [Vec<&'static str>; 3] {
     [hides, tells, assumes]
 }
 
+/// What a proof says.
+fn shown(proof: &Proof) -> String {
+    let results = match proof.claimed().outputs {
+        Values::Committed(_) => "the committed results",
+        _ => "these results",
+    };
+    match proof.claimed().inputs {
+        Values::Shown(_) => format!("the model yields {results} on the records in the proof"),
+        Values::Hidden => format!("the prover knows records on which the model yields {results}"),
+        Values::Committed(_) => format!("the model yields {results} on the committed records"),
+    }
+}
+
 /// What a proof shows, hides and assumes, for people.
 fn described(out: &mut comfy_table::Table, proof: &Proof, bits: f64) {
-    let what = match proof.claimed().inputs {
-        Some(_) => "the model yields these results on the records in the proof",
-        None => "the prover knows records on which the model yields these results",
-    };
-    out.add_row(["shown", what]);
+    out.add_row(["shown", &shown(proof)]);
+    for (word, values) in [("records", &proof.claimed().inputs), ("results", &proof.claimed().outputs)] {
+        if let Some(commitment) = values.committed() {
+            out.add_row([&format!("commitment to the {word}"), &hex::encode(commitment.0)]);
+        }
+    }
     out.add_row(["soundness", &format!("{bits:.1} bits, proven, all steps added up")]);
     let [hides, tells, assumes] = limits(proof);
     out.add_row(["hides", &hides.join("; ")]);
@@ -145,12 +204,16 @@ fn described(out: &mut comfy_table::Table, proof: &Proof, bits: f64) {
 fn told(proof: &Proof, bits: f64) -> serde_json::Value {
     let claimed = proof.claimed();
     let [hides, tells, assumes] = limits(proof);
+    let commitment = |values: &Values| values.committed().map(|commitment| hex::encode(commitment.0));
     serde_json::json!({
         "kind": "proof",
+        "shown": shown(proof),
         "model": claimed.model.to_string(),
         "nonce": hex::encode(claimed.nonce),
         "records": claimed.records,
-        "records_shown": claimed.inputs.is_some(),
+        "records_shown": claimed.inputs.shown().is_some(),
+        "records_commitment": commitment(&claimed.inputs),
+        "results_commitment": commitment(&claimed.outputs),
         "soundness_bits": bits,
         "weights_shown": !claimed.weights_private,
         "hides": hides,
@@ -159,14 +222,24 @@ fn told(proof: &Proof, bits: f64) -> serde_json::Value {
     })
 }
 
-/// Checks the bytes of a proof with the model that it is about: what to say, and the results that it shows.
+/// What a proof is checked with, beside its own bytes.
+pub struct With<'w> {
+    /// The model that it is about.
+    pub model: Option<&'w Path>,
+    /// What opens its commitments.
+    pub openings: &'w [PathBuf],
+    /// The records that it must be about.
+    pub input: Option<&'w Path>,
+}
+
+/// Checks the bytes of a proof: what to say, and the results that it shows or that were opened.
 pub fn verified(
     bytes: &[u8],
-    path: &std::path::Path,
-    model: Option<&std::path::Path>,
+    path: &Path,
+    with: &With<'_>,
     home: &Home,
-) -> Result<(String, serde_json::Value, Results), Failure> {
-    let model = model.ok_or_else(|| {
+) -> Result<(String, serde_json::Value, Option<Results>), Failure> {
+    let model = with.model.ok_or_else(|| {
         Failure::new("E-USE-06", format!("{} is a proof, and no model was named", path.display()))
             .why("a proof is checked with the registered model that it is about, or with the model itself")
             .hint(format!("sealgrid verify {} --model MODEL.sgr", path.display()))
@@ -176,18 +249,63 @@ pub fn verified(
     let started = Instant::now();
     let bits = checker.verify(&proof)?;
     let took = duration(started.elapsed());
+    let mut opened = Vec::new();
+    for path in with.openings {
+        let bytes = std::fs::read(path).map_err(|error| unreadable(path, &error))?;
+        let opening = Opening::from_bytes(&bytes).and_then(|opening| opening.opens(&proof).map(|()| opening));
+        opened.push(opening.map_err(|error| not_opened(error, path))?);
+    }
+    let values = |side, told: &Values| {
+        let of_side = opened.iter().find(|opening| opening.side() == side).map(Opening::batches);
+        told.shown().or(of_side).map(<[_]>::to_vec)
+    };
+    let (inputs, outputs) =
+        (values(Side::Inputs, &proof.claimed().inputs), values(Side::Outputs, &proof.claimed().outputs));
+    if let Some(file) = with.input {
+        let records = data::records(file, None, home, None)?;
+        let inputs = inputs.ok_or_else(|| {
+            Failure::new("E-USE-06", format!("{} does not tell its records", path.display()))
+                .hint(format!("sealgrid verify {} --opening OUT.records.opening …", path.display()))
+        })?;
+        if asking::encode(&records, &checker.public())?.0 != inputs {
+            return Err(Failure::new("E-PRF-17", "the proof is about other records")
+                .why(format!("{} holds other values than those that the proof tells", file.display()))
+                .exit(4));
+        }
+    }
     let rows = vec![Vec::new(); usize::try_from(proof.claimed().records).unwrap_or(0)];
     let nobody = Records { columns: None, rows, ids: None };
-    let results = asking::decode(&proof.claimed().outputs, &checker.public(), &nobody);
+    let results = outputs.map(|outputs| asking::decode(&outputs, &checker.public(), &nobody));
     let mut out = facts();
     out.add_row(["verdict", &format!("ACCEPTED in {took}")]);
     out.add_row(["model", &proof.claimed().model.to_string()]);
     out.add_row(["records", &proof.claimed().records.to_string()]);
     described(&mut out, &proof, bits);
+    let words = opened.iter().map(|opening| match opening.side() {
+        Side::Inputs => "records",
+        Side::Outputs => "results",
+    });
+    let words: Vec<&str> = words.collect();
+    if !words.is_empty() {
+        out.add_row(["opened", &words.join(", ")]);
+    }
+    if let Some(file) = with.input {
+        out.add_row(["the records are those of", &file.display().to_string()]);
+    }
     let mut json = told(&proof, bits);
     json["accepted"] = true.into();
-    json["results"] = results.to_json();
+    json["opened"] = words.into();
+    json["records_are"] = with.input.map(|file| file.display().to_string()).into();
+    json["results"] = results.as_ref().map(Results::to_json).into();
     Ok((out.to_string(), json, results))
+}
+
+/// A file that opens nothing.
+fn not_opened(error: OpeningError, path: &Path) -> Failure {
+    Failure::new(error.code(), format!("{} opens nothing of this proof", path.display()))
+        .why(error)
+        .exit(4)
+        .hint("ask whoever made the proof for the opening that belongs to it")
 }
 
 /// Checks the bytes of a registered model: what to say.
@@ -218,7 +336,7 @@ pub fn registered(bytes: &[u8]) -> Result<(String, serde_json::Value), Failure> 
 }
 
 /// What a file has for checking proofs: a model, or what was published of one.
-fn checker(path: &std::path::Path, home: &Home) -> Result<Checker, Failure> {
+fn checker(path: &Path, home: &Home) -> Result<Checker, Failure> {
     let published = std::fs::read(path).ok().filter(|bytes| bytes.starts_with(engines::REGISTERED_MAGIC));
     if let Some(bytes) = published {
         let model = RegisteredModel::from_bytes(&bytes).map_err(|error| engines::not_registered(&error))?;

@@ -23,13 +23,16 @@ pub struct Verify {
     /// Judge as of this time: RFC 3339, such as 2026-11-21T12:00:00Z, or milliseconds since 1970 [default: now].
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     at: Option<u64>,
-    /// The owner's opening of a single receipt: also checks what only the owner can show.
+    /// The owner's opening of a single receipt, or openings of a proof's commitments: also checks what only the owner can show.
     #[arg(long, value_name = "FILE")]
-    opening: Option<PathBuf>,
+    opening: Vec<PathBuf>,
+    /// Records that a single proof must be about: those that it shows, or that an opening opens.
+    #[arg(long, value_name = "DATA")]
+    input: Option<PathBuf>,
     /// The model that a proof is about: the file of the registered model, the model's own, or its name in the home.
     #[arg(long, value_name = "MODEL")]
     model: Option<PathBuf>,
-    /// Where the results go that a single proof shows: .csv, .npy or .json.
+    /// Where the results go that a single proof shows, or that an opening opens: .csv, .npy or .json.
     #[arg(long, value_name = "FILE")]
     results: Option<PathBuf>,
 }
@@ -37,22 +40,28 @@ pub struct Verify {
 impl Verify {
     /// The verdict on every file; exit 4 when one is rejected.
     pub fn run(self, home: &Home) -> Result<Report, Failure> {
-        if self.opening.is_some() && self.files.len() > 1 {
-            return Err(Failure::new("E-USE-02", "an opening belongs to one receipt")
-                .hint("verify the files one by one"));
+        let of_one = !self.opening.is_empty() || self.input.is_some() || self.results.is_some();
+        if of_one && self.files.len() > 1 {
+            return Err(Failure::new(
+                "E-USE-02",
+                "openings, records and results belong to one receipt or proof",
+            )
+            .hint("verify the files one by one"));
         }
         let folder = self.roots.unwrap_or_else(|| home.roots());
         let mut roots = None;
-        let opening = self.opening.as_deref().map(read_opening).transpose()?;
-        let disclosed = opening.as_ref().map(|opening| Disclosure { opening, inputs: None, outputs: None });
         let at = self.at.unwrap_or_else(crate::now);
         let (mut text, mut verdicts, mut exit) = (String::new(), Vec::new(), 0);
         for path in &self.files {
             let file = std::fs::read(path).map_err(|error| unreadable(path, &error))?;
             let judged = if file.starts_with(engines::PROOF_MAGIC) {
-                let (said, json, results) = prove::verified(&file, path, self.model.as_deref(), home)?;
-                if let Some(out) = &self.results {
-                    results.write(out)?;
+                let (model, input) = (self.model.as_deref(), self.input.as_deref());
+                let with = prove::With { model, openings: &self.opening, input };
+                let (said, json, results) = prove::verified(&file, path, &with, home)?;
+                match (&self.results, results) {
+                    (Some(out), Some(results)) => results.write(out)?,
+                    (Some(_), None) => return Err(no_results(path)),
+                    (None, _) => {}
                 }
                 Some((said, json))
             } else if file.starts_with(engines::REGISTERED_MAGIC) {
@@ -66,6 +75,16 @@ impl Verify {
                 verdicts.push(json);
                 continue;
             }
+            let opening = match &self.opening[..] {
+                [] => None,
+                [one] => Some(read_opening(one)?),
+                _ => {
+                    return Err(Failure::new("E-USE-02", "a receipt has one opening")
+                        .hint("name the one that was written beside it"));
+                }
+            };
+            let disclosed =
+                opening.as_ref().map(|opening| Disclosure { opening, inputs: None, outputs: None });
             // Trust roots are asked for where something rests on them.
             let roots = match &mut roots {
                 Some(roots) => roots,
@@ -80,6 +99,13 @@ impl Verify {
         }
         Ok(Report::new(text, serde_json::json!({ "verdicts": verdicts })).exit(exit))
     }
+}
+
+/// Results were asked for that a proof does not tell.
+fn no_results(path: &Path) -> Failure {
+    Failure::new("E-USE-06", format!("{} does not tell its results", path.display()))
+        .why("it has a commitment to them")
+        .hint(format!("sealgrid verify {} --opening OUT.results.opening …", path.display()))
 }
 
 fn read_opening(path: &Path) -> Result<Opening, Failure> {

@@ -322,6 +322,50 @@ fn a_registered_model_is_proven_to_those_who_have_neither_weights_nor_records() 
     assert!(said.contains("trees") && !home.path("t.sgm").exists(), "{said}");
 }
 
+#[test]
+fn committed_records_and_results_are_told_to_who_has_their_openings() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let home = Home::new();
+    let digits = home.import("digits-cnn", "digits");
+    let table = std::fs::read_to_string(test_data("digits")).expect("shipped");
+    let lines: Vec<&str> = table.lines().collect();
+    std::fs::write(home.path("two.csv"), lines[..3].join("\n")).expect("written");
+    std::fs::write(home.path("other.csv"), [lines[0], lines[1], lines[3]].join("\n")).expect("written");
+    let digits = text(&digits);
+    let prove = ["prove", digits, "--input", "two.csv", "--out", "p.proof", "--results", "mine.csv"];
+    let made = home.json(&[&prove[..], &["--commit-input", "--commit-results"]].concat());
+    assert_eq!(
+        (&made["records_opening"], &made["results_opening"]),
+        (&"p.records.opening".into(), &"p.results.opening".into())
+    );
+    let mode = |name: &str| std::fs::metadata(home.path(name)).expect("written").permissions().mode() & 0o777;
+    assert_eq!((mode("p.records.opening"), mode("p.results.opening")), (0o600, 0o600));
+    let verify = ["verify", "p.proof", "--model", digits];
+    let verdict = |more: &[&str]| home.json(&[&verify[..], more].concat())["verdicts"][0].clone();
+    // Whoever holds nothing but commitments sees that the proof holds, and nothing of records and results.
+    let alone = verdict(&[]);
+    assert!(alone["accepted"] == true && alone["results"].is_null(), "{alone}");
+    assert_eq!(alone["results_commitment"], made["results_commitment"]);
+    home.fails(&[&verify[..], &["--results", "theirs.csv"]].concat(), "E-USE-06", 2);
+    home.fails(&[&verify[..], &["--input", "two.csv"]].concat(), "E-USE-06", 2);
+    let results = verdict(&["--opening", "p.results.opening", "--results", "theirs.csv"]);
+    assert_eq!(results["opened"], serde_json::json!(["results"]));
+    let read = |name: &str| std::fs::read_to_string(home.path(name)).expect("written");
+    assert_eq!(read("mine.csv"), read("theirs.csv"), "the results that were committed to");
+    let records = ["--opening", "p.records.opening", "--input"];
+    assert_eq!(verdict(&[&records[..], &["two.csv"]].concat())["records_are"], "two.csv");
+    let other = [&verify[..], &records, &["other.csv"]].concat();
+    home.fails(&other, "E-PRF-17", 4);
+    // The opening of another proof of the same records; a cut one; two for a receipt's one.
+    home.json(&["prove", digits, "--input", "two.csv", "--out", "q.proof", "--commit-input"]);
+    home.fails(&[&verify[..], &["--opening", "q.records.opening"]].concat(), "E-PRF-16", 4);
+    let whole = std::fs::read(home.path("p.records.opening")).expect("written");
+    std::fs::write(home.path("cut.opening"), &whole[..whole.len() - 1]).expect("written");
+    home.fails(&[&verify[..], &["--opening", "cut.opening"]].concat(), "E-PRF-15", 4);
+    home.fails(&["verify", "p.proof", "q.proof", "--model", digits, "--results", "r.csv"], "E-USE-02", 2);
+    home.fails(&[&prove[..], &["--commit-input", "--show-input"]].concat(), "E-USE-05", 2);
+}
+
 /// What a model yields on the record of the test above, by a proof that tells the weights.
 fn made_results(home: &Home, model: &str) -> serde_json::Value {
     home.json(&["prove", model, "--input", "one.csv", "--out", "told.proof", "--show-weights"]);

@@ -7,6 +7,7 @@ use std::time::Instant;
 use sealgrid_graph::execute::Batch;
 use sealgrid_graph::model::Model;
 use sealgrid_node::measure::{self, Spread};
+use sealgrid_seal::digest::CommitmentKey;
 
 use super::{Line, least};
 use crate::asking;
@@ -17,6 +18,10 @@ use crate::shipped::Shipped;
 
 /// Proofs of each kind.
 const TIMES: usize = 20;
+/// What a proof tells of records and results.
+type Told<'k> = (engines::Records<'k>, engines::Results<'k>);
+/// The results alone.
+const TOLD: Told<'_> = (engines::Records::Hide, engines::Results::Show);
 /// Openings of a registration, as `model register` has them.
 const OPENINGS: u32 = 32;
 
@@ -30,7 +35,7 @@ pub fn proofs(shipped: &Shipped, lines: &mut Vec<Line>) -> Result<(), Failure> {
         .prepare(Arc::clone(model.graph()))
         .map_err(|error| Failure::new(error.code(), error.to_string()))?;
     let run = least(|| black_box(prepared.run(&inputs, &mut ())));
-    if let Err(failure) = engines::plan(&model, None, &inputs, false) {
+    if let Err(failure) = engines::plan(&model, None, &inputs, TOLD) {
         // Said, and no failure of the bench.
         let beside = format!("not provable: {}", failure.why.unwrap_or(failure.what));
         lines.push(Line { what: format!("{}: the run", shipped.name), least: run, beside });
@@ -49,12 +54,19 @@ pub fn proofs(shipped: &Shipped, lines: &mut Vec<Line>) -> Result<(), Failure> {
     let checked = measure::repeat(TIMES, || engines::verify_registration(&published).map(drop))?;
     let beside = format!("{bytes} bytes, made in {}; once a model", duration(registering));
     line("checking the registration", checked, beside);
-    let (proven, proof) = proving(&model, Some(&own), &inputs)?;
+    let (proven, proof) = proving(&model, Some(&own), &inputs, TOLD)?;
     let bytes = thousands(proof.to_bytes().len() as u64);
     line("proving, weights private", proven, format!("{bytes} bytes; the run takes {}", duration(run)));
     let checked = measure::repeat(TIMES, || engines::verify_registered(&proof, &published).map(drop))?;
     line("checking it without weights", checked, "the registration not counted".to_owned());
-    let (proven, proof) = proving(&model, None, &inputs)?;
+    let key = CommitmentKey::random(&mut crate::entropy());
+    let told = (engines::Records::Commit(&key), engines::Results::Commit(&key));
+    let (proven, proof) = proving(&model, Some(&own), &inputs, told)?;
+    let bytes = thousands(proof.to_bytes().len() as u64);
+    line("proving, records and results committed to", proven, format!("{bytes} bytes; weights private"));
+    let checked = measure::repeat(TIMES, || engines::verify_registered(&proof, &published).map(drop))?;
+    line("checking it with commitments alone", checked, "the registration not counted".to_owned());
+    let (proven, proof) = proving(&model, None, &inputs, TOLD)?;
     let bytes = thousands(proof.to_bytes().len() as u64);
     line("proving, weights told", proven, format!("{bytes} bytes"));
     let owner = Checker::Owner(Box::new(model), Some(own));
@@ -68,8 +80,9 @@ fn proving(
     model: &Model,
     own: Option<&RegisteredParameters>,
     inputs: &[Batch],
+    told: Told<'_>,
 ) -> Result<(Spread, Proof), Failure> {
-    let prove = || engines::prove(engines::plan(model, own, inputs, false)?);
+    let prove = || engines::prove(engines::plan(model, own, inputs, told)?);
     let mut proof = prove()?;
     // The one above has warmed everything up.
     let timed = (0..TIMES).map(|_| {
