@@ -10,8 +10,17 @@ use sealgrid_graph::tensor::Tensor;
 use crate::field::{Challenge, Element};
 use crate::lookups::Form;
 
-/// Bits of a limb, of which remainders and inputs are made.
+/// Most bits of a limb, of which long numbers are made.
 pub(crate) const LIMB_BITS: u8 = 11;
+
+/// The limbs of a number of so many bits: how many bits stand below each, and its own. As few as there can be, and as equal: their ranges are
+/// tables, and two of 2^9 rows are less than one of 2^11 and another of 2^7.
+pub(crate) fn limbs_of(bits: u32) -> impl Iterator<Item = (u32, u32)> {
+    let count = bits.div_ceil(LIMB_BITS.into()).max(1);
+    let width = bits.div_ceil(count);
+    let below = (0..bits).step_by(width.max(1) as usize);
+    below.map(move |below| (below, (bits - below).min(width)))
+}
 
 /// What an operation sums, over one record: which elements of the operand go into which of the result, and how often.
 #[derive(Clone, Debug)]

@@ -18,7 +18,7 @@ use crate::argument::{ContentClaim, Conversation, TooLarge};
 use crate::channel::{ProofError, Prover, Verifier};
 use crate::field::Element;
 use crate::lookups::{Columns, Form, Looked, Lookups, NotInTable, Table};
-use crate::maps::{LIMB_BITS, Map, Plus, Sum, Term, elements_of, narrow, signed};
+use crate::maps::{LIMB_BITS, Map, Plus, Sum, Term, elements_of, limbs_of, narrow, signed};
 use crate::weights::{BadShape, Parameters, Registered};
 
 /// Committed parameters and what is known of them.
@@ -232,18 +232,16 @@ impl Builder {
             return self.looked.push((Rows::Range(bits), vec![Arc::clone(form)]));
         }
         let count = form.count();
-        let widths: Vec<u32> =
-            (0..bits).step_by(LIMB_BITS.into()).map(|below| (bits - below).min(LIMB_BITS.into())).collect();
-        let start = self.column(widths.len() * count);
+        let start = self.column(limbs_of(bits).count() * count);
         self.fills.push(Fill::Limbs { start, form: Arc::clone(form), bits });
         // They add up to it, as integers: neither reaches the field's order.
-        for (limb, width) in widths.iter().enumerate() {
+        let mut terms = Vec::new();
+        for (limb, (below, width)) in limbs_of(bits).enumerate() {
             let column: Arc<dyn Form> = Arc::new(Columns::one(start + limb * count, count));
-            self.looked.push((Rows::Range(*width), vec![column]));
+            self.looked.push((Rows::Range(width), vec![column]));
+            terms.push((start + limb * count, -Element::from_u64(1 << below)));
         }
-        let terms = (0..widths.len())
-            .map(|limb| (start + limb * count, -Element::from_u64(1 << (limb * usize::from(LIMB_BITS)))));
-        let back = Columns { count, constant: Element::ZERO, terms: terms.collect() };
+        let back = Columns { count, constant: Element::ZERO, terms };
         let nothing: Arc<dyn Form> = Arc::new(Plus(vec![Arc::clone(form), Arc::new(back)]));
         self.looked.push((Rows::Range(0), vec![nothing]));
     }
@@ -374,9 +372,9 @@ impl Registering {
                 }
                 Fill::Limbs { start, form, bits } => {
                     let values = form.values(&content);
-                    for (limb, below) in (0..*bits).step_by(LIMB_BITS.into()).enumerate() {
+                    for (limb, (below, width)) in limbs_of(*bits).enumerate() {
                         for (at, value) in values.iter().enumerate() {
-                            let limb_value = value.as_canonical_u32() >> below & ((1 << LIMB_BITS) - 1);
+                            let limb_value = value.as_canonical_u32() >> below & ((1 << width) - 1);
                             content[start + limb * values.len() + at] = Element::from_u32(limb_value);
                         }
                     }

@@ -30,7 +30,7 @@ use crate::inner;
 use crate::layers::{Layer, reach};
 use crate::lookups::{Columns, Drawn, Form, Looked, Lookups, NotInTable, Table};
 use crate::maps::{
-    Known, LIMB_BITS, Map, Moved, Plus, Rounded, Stage, Sum, Taps, Term, narrow, positions, signed,
+    Known, LIMB_BITS, Map, Moved, Plus, Rounded, Stage, Sum, Taps, Term, limbs_of, narrow, positions, signed,
 };
 use crate::registration::{self, Registration, starts, weight_of};
 use crate::weights::{Parameters, Registered, Shape};
@@ -459,14 +459,9 @@ fn told(batch: &Batch) -> impl Iterator<Item = i64> {
 }
 
 impl Above {
-    /// Of numbers that have so many bits above `low`.
-    fn widths(bits: u32) -> impl Iterator<Item = (u32, u32)> {
-        (0..bits).step_by(LIMB_BITS.into()).map(move |below| (below, (bits - below).min(LIMB_BITS.into())))
-    }
-
     /// The numbers, `count` of them.
     fn form(self, count: usize) -> Columns {
-        let terms = Self::widths(self.bits).enumerate();
+        let terms = limbs_of(self.bits).enumerate();
         let terms =
             terms.map(|(limb, (below, _))| (self.start + limb * count, Element::from_u64(1 << below)));
         Columns { count, constant: Element::from_i64(self.low), terms: terms.collect() }
@@ -474,7 +469,7 @@ impl Above {
 
     fn fill(self, content: &mut [Element], batch: &Batch) {
         let numbers = numbers(batch);
-        for (limb, (below, width)) in Self::widths(self.bits).enumerate() {
+        for (limb, (below, width)) in limbs_of(self.bits).enumerate() {
             let places = &mut content[self.start + limb * numbers.len()..][..numbers.len()];
             for (place, number) in places.iter_mut().zip(&numbers) {
                 *place = Element::from_i64((i64::from(*number) - self.low) >> below & ((1 << width) - 1));
@@ -513,9 +508,9 @@ fn fill_limbs(content: &mut [Element], rounded: &Rounded) {
     for (sum, entry) in sums.into_iter().zip(&rounded.entry) {
         let stage = rounded.stages[*entry as usize];
         let remainder = stage.remainder(signed(sum));
-        for (place, below) in limbs.by_ref().take(stage.limbs().into()) {
-            let limb = remainder >> below & ((1 << LIMB_BITS) - 1);
-            content[*place as usize] = Element::from_i64(limb);
+        // In this order: the one that ends first is asked first, or it would cost the other an entry.
+        for ((below, width), (place, _)) in limbs_of(stage.shift.into()).zip(limbs.by_ref()) {
+            content[*place as usize] = Element::from_i64(remainder >> below & ((1 << width) - 1));
         }
     }
 }
@@ -737,7 +732,7 @@ impl<'b> Builder<'b> {
 
     /// Columns for the limbs of so many numbers.
     fn above(&mut self, low: i64, bits: u32, count: usize) -> Above {
-        let start = self.column(Above::widths(bits).count() * count);
+        let start = self.column(limbs_of(bits).count() * count);
         Above { start, low, bits }
     }
 
@@ -850,7 +845,7 @@ impl<'b> Builder<'b> {
             Some(width) => {
                 let limbs = self.above(low, width, count);
                 self.columns.push(Column::OutputLimbs { index, limbs });
-                let widths = Above::widths(width).enumerate();
+                let widths = limbs_of(width).enumerate();
                 parts = widths
                     .map(|(limb, (_, width))| (0, (1 << width) - 1, limbs.start + limb * count))
                     .collect();
@@ -918,7 +913,7 @@ impl<'b> Builder<'b> {
         let term = Term { operand: quotients, range, map: Map::Moves(identity), factor: 1 };
         // The stage rounds; a constant takes that back.
         let sum = Arc::new(Sum { records: 1, constants: vec![offset; count], terms: vec![term] });
-        let widths: Vec<(u32, u32)> = Above::widths(width).collect();
+        let widths: Vec<(u32, u32)> = limbs_of(width).collect();
         let places = self.column(widths.len() * count);
         let of = |at: usize| {
             let limb = move |(limb, (below, _)): (usize, &(u32, u32))| {
@@ -949,11 +944,9 @@ impl<'b> Builder<'b> {
         let mut limbs = Vec::new();
         for entry in entry {
             let stage = stages[*entry as usize];
-            for limb in 0..stage.limbs() {
-                let below = limb * LIMB_BITS;
-                let width = (stage.shift - below).min(LIMB_BITS);
-                widths[usize::from(width)].push(limbs.len());
-                limbs.push((0, below));
+            for (below, width) in limbs_of(stage.shift.into()) {
+                widths[width as usize].push(limbs.len());
+                limbs.push((0, u8::try_from(below).expect("below a shift")));
             }
         }
         for (width, members) in widths.into_iter().enumerate().filter(|(_, members)| !members.is_empty()) {
@@ -1171,7 +1164,7 @@ impl Interpreter for Builder<'_> {
                 }
                 let bits = (range.high - range.low + 1).ilog2();
                 let limbs = self.above(range.low, bits, count);
-                for (limb, (_, width)) in Above::widths(bits).enumerate() {
+                for (limb, (_, width)) in limbs_of(bits).enumerate() {
                     let table = self.table(Rows::Range(Interval { low: 0, high: (1 << width) - 1 }));
                     let column = Columns::one(limbs.start + limb * count, count);
                     self.looked.push(Looked { table, tuple: vec![Arc::new(column)] });
