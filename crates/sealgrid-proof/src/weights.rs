@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 
 use p3_commit::Mmcs as _;
 use p3_dft::{Radix2DFTSmallBatch, TwoAdicSubgroupDft as _};
-use p3_field::{BasedVectorSpace as _, PrimeCharacteristicRing as _};
+use p3_field::{BasedVectorSpace as _, PrimeCharacteristicRing as _, TwoAdicField as _};
 use p3_matrix::dense::RowMajorMatrix;
 use p3_matrix::{Dimensions, Matrix as _};
 use p3_merkle_tree::MerkleCap;
@@ -124,6 +124,24 @@ impl Shape {
     /// What parameters and pads take at the beginning of a content.
     pub(crate) fn taken(self) -> usize {
         self.elements() + self.all_pads()
+    }
+
+    /// `Σ_i weight_i · ω^(position_i·j)`: what the `j`-th coefficient of every row has to do with the opened columns, for all `j` below a word's length.
+    fn coefficients(self, positions: &[usize], weights: &[Challenge]) -> Vec<Challenge> {
+        // Few positions are opened, so with j = width·j' + j'' the sum over positions that are equal modulo the height is taken first, for each j'';
+        // what is left are short transforms side by side.
+        let height_bits = self.length_bits.min(9);
+        let (height, width) = (1 << height_bits, 1 << (self.length_bits - height_bits));
+        let root = Element::two_adic_generator(self.length_bits);
+        let mut sums = vec![Challenge::ZERO; height * width];
+        for (position, weight) in positions.iter().zip(weights) {
+            let (root, mut weight) = (root.exp_u64(*position as u64), *weight);
+            for sum in &mut sums[position % height * width..][..width] {
+                *sum += weight;
+                weight *= root;
+            }
+        }
+        Radix2DFTSmallBatch::<Element>::default().dft_algebra_batch(RowMajorMatrix::new(sums, width)).values
     }
 
     fn dimensions(self) -> Dimensions {
@@ -247,16 +265,13 @@ impl Registered {
         let rows: Vec<Challenge> = channel.challenge().powers().take(shape.rows()).collect();
         let positions = positions(shape, |bits| channel.position(bits));
         let columns = self.opened(&positions, channel.attached()?)?;
-        let mut weights = vec![Challenge::ZERO; 1 << shape.length_bits];
+        let weights: Vec<Challenge> = channel.challenge().powers().take(positions.len()).collect();
         let mut value = Challenge::ZERO;
-        let powers = channel.challenge().powers();
-        for ((position, column), power) in positions.iter().zip(&columns).zip(powers) {
+        for (column, weight) in columns.iter().zip(&weights) {
             let sum: Challenge = rows.iter().zip(column).map(|(row, element)| *row * *element).sum();
-            value += power * sum;
-            weights[*position] = power;
+            value += *weight * sum;
         }
-        // Σ_i weight_i · ω^(i·j) is what the j-th coefficient of every row has to do with the opened columns.
-        let coefficients = Radix2DFTSmallBatch::<Element>::default().dft_algebra(weights);
+        let coefficients = shape.coefficients(&positions, &weights);
         let (elements, pads) = coefficients[..shape.row + shape.pads].split_at(shape.row);
         let mut functional = vec![Challenge::ZERO; content];
         for (part, coefficients) in [(start, elements), (start + shape.elements(), pads)] {
@@ -399,13 +414,29 @@ mod tests {
         // The opened columns as linear forms of a row's pads: with as many positions as pads the matrix is invertible, so every column is as
         // likely as any other.
         let shape = Shape { count: 8, row: 8, pads: 16, length_bits: 7 };
-        let root = <Element as p3_field::TwoAdicField>::two_adic_generator(shape.length_bits);
+        let root = Element::two_adic_generator(shape.length_bits);
         for step in [1, 3, 5] {
             let points = (0..shape.pads).map(|i| root.exp_u64((i * step) as u64));
             let matrix: Vec<Vec<Element>> = points
                 .map(|x| (0..shape.pads).map(|j| x.exp_u64((shape.row + j) as u64)).collect())
                 .collect();
             assert_eq!(crate::field::rank(matrix), shape.pads);
+        }
+    }
+
+    #[test]
+    fn weights_of_coefficients_are_the_powers_of_the_opened_places() {
+        for (count, openings) in [(30, 1), (5000, 32)] {
+            let shape = Shape::new(count, openings).expect("in bounds");
+            let positions = [0, 1, 511, 512, 777, (1 << shape.length_bits) - 1];
+            let weights: Vec<Challenge> = (1..7).map(Challenge::from_u32).collect();
+            let coefficients = shape.coefficients(&positions, &weights);
+            let root = Element::two_adic_generator(shape.length_bits);
+            for j in [0, 1, 2, 100, 513, shape.row + shape.pads - 1] {
+                let power = |position: usize| root.exp_u64((position * j) as u64);
+                let terms = positions.iter().zip(&weights).map(|(position, weight)| *weight * power(*position));
+                assert_eq!(coefficients[j], terms.sum::<Challenge>(), "coefficient {j}");
+            }
         }
     }
 
