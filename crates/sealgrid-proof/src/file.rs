@@ -246,8 +246,8 @@ pub fn plan(
     let count = inputs.first().map_or(0, Batch::records);
     let mut own = Vec::new();
     let mut commit = |side, batches: &[Batch], key| {
-        let committed = values::commit(side, batches, key);
-        let committed = committed.map_err(|_| TooLarge { elements: count })?;
+        let elements = batches.iter().map(|batch| batch.data().len()).sum();
+        let committed = values::commit(side, batches, key).map_err(|_| TooLarge { elements })?;
         let root = values::root(&committed);
         own.push(committed);
         Ok::<_, TooLarge>(Values::Committed(root))

@@ -1,7 +1,7 @@
 //! What a run of an integer graph says about a committed content: the graph's interpreter whose values are linear forms.
 //!
-//! Inputs and outputs are public, or those of a commitment ([`crate::values`]), or, inputs alone, anything; parameters are public, which means that the verifier holds the model, or registered
-//! ([`crate::registration`]). What a run says about private parameters is the same for all of them: it depends on the architecture and the registered
+//! Inputs and outputs are public, or those of a commitment ([`crate::values`]), or, inputs alone, anything; parameters are public, which means
+//! that the verifier holds the model, or registered ([`crate::registration`]). What a run says about private parameters is the same for all of them: it depends on the architecture and the registered
 //! bounds alone, or it would tell more.
 //!
 //! Every element of an operation that computes is a column of the content, unless it is linear in what is there already. An element of a sum
@@ -199,9 +199,9 @@ impl Run {
                 .map_err(|_| of_value(0, "input", "it is not what the graph takes"))?,
             Inputs::Private(records) | Inputs::Committed(_, records) => records,
         };
-        let mut types = graph.outputs().iter().map(|id| (records, graph.value_type(*id).clone()));
+        let types = graph.outputs().iter().map(|id| (records, graph.value_type(*id).clone()));
         if let Outputs::Public(batches) = &outputs
-            && !batches.iter().map(|batch| (batch.records(), batch.value_type())).eq(types.by_ref())
+            && !batches.iter().map(|batch| (batch.records(), batch.value_type())).eq(types)
         {
             return Err(of_value(0, "output", "it is not what the graph yields"));
         }

@@ -434,7 +434,8 @@ mod tests {
             let root = Element::two_adic_generator(shape.length_bits);
             for j in [0, 1, 2, 100, 513, shape.row + shape.pads - 1] {
                 let power = |position: usize| root.exp_u64((position * j) as u64);
-                let terms = positions.iter().zip(&weights).map(|(position, weight)| *weight * power(*position));
+                let terms =
+                    positions.iter().zip(&weights).map(|(position, weight)| *weight * power(*position));
                 assert_eq!(coefficients[j], terms.sum::<Challenge>(), "coefficient {j}");
             }
         }

@@ -4,7 +4,7 @@
 //! "SGO1", then canonical CBOR: [1, nonce of the proof, 0 for records or 1 for results, key, [batch…]]
 //! ```
 
-use minicbor::{Decode, Encode};
+use minicbor::{Decode, Encode, decode, encode};
 use sealgrid_graph::execute::Batch;
 use sealgrid_seal::canonical;
 use sealgrid_seal::digest::CommitmentKey;
@@ -48,18 +48,33 @@ impl OpeningError {
     }
 }
 
-#[derive(Encode, Decode)]
-struct Stored {
-    #[n(0)]
-    version: u16,
-    #[cbor(n(1), with = "minicbor::bytes")]
-    nonce: [u8; 32],
-    #[n(2)]
-    side: u8,
-    #[cbor(n(3), with = "minicbor::bytes")]
-    key: [u8; 32],
-    #[n(4)]
-    batches: Vec<Batch>,
+impl<C> Encode<C> for Opening {
+    fn encode<W: encode::Write>(
+        &self,
+        e: &mut minicbor::Encoder<W>,
+        _: &mut C,
+    ) -> Result<(), encode::Error<W::Error>> {
+        e.array(5)?.u16(VERSION)?.bytes(&self.nonce)?.u8(u8::from(self.side == Side::Outputs))?;
+        e.bytes(self.key.expose())?.encode(&self.batches)?.ok()
+    }
+}
+
+impl<'b, C> Decode<'b, C> for Opening {
+    fn decode(d: &mut minicbor::Decoder<'b>, _: &mut C) -> Result<Self, decode::Error> {
+        let wrong = || decode::Error::message("not an opening");
+        if d.array()? != Some(5) || d.u16()? != VERSION {
+            return Err(wrong());
+        }
+        let nonce = d.bytes()?.try_into().map_err(|_| wrong())?;
+        let side = match d.u8()? {
+            0 => Side::Inputs,
+            1 => Side::Outputs,
+            _ => return Err(wrong()),
+        };
+        let key: &[u8; 32] = d.bytes()?.try_into().map_err(|_| wrong())?;
+        let key = CommitmentKey::fill(|into| into.copy_from_slice(key));
+        Ok(Self { nonce, side, key, batches: d.decode()? })
+    }
 }
 
 impl Opening {
@@ -99,15 +114,12 @@ impl Opening {
     /// The file's bytes, in memory that is wiped.
     #[must_use]
     pub fn to_bytes(&self) -> SecretBytes {
-        let stored = Stored {
-            version: VERSION,
-            nonce: self.nonce,
-            side: u8::from(self.side == Side::Outputs),
-            key: *self.key.expose(),
-            batches: self.batches.clone(),
-        };
-        let body = SecretBytes::new(canonical::encode(&stored));
-        SecretBytes::new([&MAGIC[..], body.expose()].concat())
+        // Room for all of it: growing would leave copies behind.
+        let room = 256 + self.batches.iter().map(|batch| 256 + 4 * batch.data().len()).sum::<usize>();
+        let mut bytes = Vec::with_capacity(room);
+        bytes.extend_from_slice(MAGIC);
+        minicbor::encode(self, &mut bytes).expect("writing to a Vec does not fail");
+        SecretBytes::new(bytes)
     }
 
     /// Reads a file.
@@ -116,13 +128,6 @@ impl Opening {
     /// [`OpeningError::Malformed`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, OpeningError> {
         let body = bytes.strip_prefix(MAGIC).ok_or(OpeningError::Malformed)?;
-        let stored: Stored = canonical::decode(body, BYTES_MAX).map_err(|_| OpeningError::Malformed)?;
-        let side = match (stored.version, stored.side) {
-            (VERSION, 0) => Side::Inputs,
-            (VERSION, 1) => Side::Outputs,
-            _ => return Err(OpeningError::Malformed),
-        };
-        let key = CommitmentKey::new(stored.key);
-        Ok(Self { nonce: stored.nonce, side, key, batches: stored.batches })
+        canonical::decode(body, BYTES_MAX).map_err(|_| OpeningError::Malformed)
     }
 }
