@@ -116,7 +116,7 @@ fn committed_values_are_opened_by_their_openings_and_by_nothing_else() {
     for other in [
         opening(Side::Inputs, own, batch(-127)),
         opening(Side::Inputs, results, batch(-128)),
-        opening(Side::Outputs, own, outputs.clone()),
+        opening(Side::Outputs, own, outputs),
         opening(Side::Outputs, results, batch(-128)),
         opening(Side::Inputs, own, Vec::new()),
     ] {

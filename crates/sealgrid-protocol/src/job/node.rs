@@ -186,23 +186,26 @@ enum Pending {
 
 impl Entry {
     fn begun(assign: &Arc<Assign>) -> Self {
-        let (kept, state) = match assign.draft.clone() {
-            None => (Some(Arc::clone(assign)), State::Execute),
-            Some(claims) => (None, State::Sign(Box::new(Draft { header: assign.header.clone(), claims }))),
-        };
-        Self::new(assign, kept, state)
+        match assign.draft.clone() {
+            None => Self { assign: Some(Arc::clone(assign)), ..Self::new(assign, State::Execute) },
+            Some(claims) => {
+                let draft = Draft { header: assign.header.clone(), claims };
+                Self::new(assign, State::Sign(Box::new(draft)))
+            }
+        }
     }
 
-    fn voted(assign: Arc<Assign>, vote: Vote) -> Self {
-        Self::new(&assign, Some(Arc::clone(&assign)), State::Voted(vote))
+    fn voted(assign: Assign, vote: Vote) -> Self {
+        let entry = Self::new(&assign, State::Voted(vote));
+        Self { assign: Some(Arc::new(assign)), ..entry }
     }
 
-    fn new(assign: &Assign, kept: Option<Arc<Assign>>, state: State) -> Self {
+    fn new(assign: &Assign, state: State) -> Self {
         Self {
             client: assign.header.client,
             deadline: assign.header.deadline,
             digest: assignment_digest(assign),
-            assign: kept,
+            assign: None,
             state,
             run: None,
             rerunning: false,
@@ -300,7 +303,7 @@ impl NodeMachine {
         let job = JobId(Digest(key.try_into().ok()?));
         match canonical::decode(value, Exchange::Assign.bytes_max()).ok()? {
             Record::Vote { version: VERSION, assign, output, trace } if assign.header.id() == job => {
-                self.insert(job, Entry::voted(Arc::new(assign), Vote { output, trace }));
+                self.insert(job, Entry::voted(assign, Vote { output, trace }));
             }
             Record::Answer { version: VERSION, client, deadline, assignment, answer }
                 if answer.job == job =>
