@@ -226,7 +226,7 @@ impl Node {
                 NodeBounds { jobs_max: waiting, jobs_per_client_max: per_client, ..NodeBounds::default() };
             let machine =
                 MachineConfig { identity: keys.signing(Purpose::Node)?, environment, limits: bounds };
-            let pool = Pool::start(limits.workers.into(), waiting, per_client);
+            let pool = Pool::within(limits);
             let means = Means {
                 keys: keys.clone(),
                 models: models.clone(),

@@ -10,6 +10,8 @@ use std::thread;
 
 use sealgrid_seal::identity::PublicIdentity;
 
+use crate::config::LimitsConfig;
+
 type Task = Box<dyn FnOnce() + Send>;
 
 /// No place for another task, of this client or at all.
@@ -62,6 +64,14 @@ impl Pool {
             thread.spawn(move || shared.work()).expect("the system has a thread for each worker");
         }
         Self(Arc::new(Handle { shared }))
+    }
+
+    /// Threads and queues as long as a node's limits say.
+    #[must_use]
+    pub fn within(limits: &LimitsConfig) -> Self {
+        let [waiting, per_client] = [limits.jobs_max, limits.jobs_per_client_max]
+            .map(|limit| usize::try_from(limit).expect("u32 fits usize"));
+        Self::start(limits.workers.into(), waiting, per_client)
     }
 
     /// Queues `task` as one of `client`'s.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use p3_field::{PrimeCharacteristicRing as _, PrimeField32 as _};
+use sealgrid_graph::execute::Batch;
 use sealgrid_graph::integer::Window;
 use sealgrid_graph::range::Interval;
 use sealgrid_graph::tensor::Tensor;
@@ -107,6 +108,12 @@ pub(crate) fn positions(axes: &[usize]) -> impl Iterator<Item = Vec<usize>> {
         at.reverse();
         at
     })
+}
+
+/// The numbers of a batch, record by record.
+pub(crate) fn numbers(batch: &Batch) -> Vec<i32> {
+    let data = batch.data().view();
+    (0..data.len()).map(|position| data.at(position)).collect()
 }
 
 pub(crate) fn elements_of(tensor: &Tensor) -> Vec<Element> {

@@ -30,7 +30,8 @@ use crate::inner;
 use crate::layers::{Layer, reach};
 use crate::lookups::{Columns, Drawn, Form, Looked, Lookups, NotInTable, Table};
 use crate::maps::{
-    Known, LIMB_BITS, Map, Moved, Plus, Rounded, Stage, Sum, Taps, Term, limbs_of, narrow, positions, signed,
+    Known, LIMB_BITS, Map, Moved, Plus, Rounded, Stage, Sum, Taps, Term, limbs_of, narrow, numbers,
+    positions, signed,
 };
 use crate::registration::{self, Registration, starts, weight_of};
 use crate::weights::{Parameters, Registered, Shape};
@@ -322,9 +323,8 @@ impl Run {
             tied.own.as_ref().expect("the prover's").begin(&mut content[tied.start..]);
         }
         let fill = |content: &mut [Element], start: usize, batch: &Batch| {
-            for (position, place) in content[start..][..batch.data().len()].iter_mut().enumerate() {
-                *place = Element::from_i32(batch.data().view().at(position));
-            }
+            let places = content[start..].iter_mut().zip(numbers(batch));
+            places.for_each(|(place, number)| *place = Element::from_i32(number));
         };
         for column in &self.columns {
             match column {
@@ -448,10 +448,6 @@ impl Private {
         // Three claims become one.
         2 + inner::errors(self.variables()) + self.registered.errors()
     }
-}
-
-fn numbers(batch: &Batch) -> Vec<i32> {
-    (0..batch.data().len()).map(|position| batch.data().view().at(position)).collect()
 }
 
 fn told(batch: &Batch) -> impl Iterator<Item = i64> {
@@ -1149,8 +1145,7 @@ impl Interpreter for Builder<'_> {
         let axes = value_type.shape.axes().to_vec();
         let form: Arc<dyn Form> = match self.inputs {
             Inputs::Public(batches) => {
-                let data = batches[index].data().view();
-                let numbers: Vec<i32> = (0..data.len()).map(|position| data.at(position)).collect();
+                let numbers = numbers(&batches[index]);
                 range = range_of(&numbers);
                 if !in_field(range) {
                     return Err(of_value(index, "input", "its numbers leave the field"));

@@ -9,6 +9,7 @@ use sealgrid_seal::digest::{Commitment, CommitmentKey, labels};
 use sealgrid_seal::secret::Secret;
 
 use crate::field::{Element, wipe};
+use crate::maps::numbers;
 use crate::weights::{BadShape, Parameters, Shape};
 
 /// Which values of a run.
@@ -31,11 +32,7 @@ pub fn commit(side: Side, batches: &[Batch], key: &CommitmentKey) -> Result<Para
         Side::Outputs => b"outputs",
     };
     let seed = Secret::new(Commitment::of_value(key, labels::PROOF_VALUES, &[word], &batches).0);
-    let numbers = batches.iter().flat_map(|batch| {
-        let data = batch.data().view();
-        (0..data.len()).map(move |position| Element::from_i32(data.at(position)))
-    });
-    let mut elements: Vec<Element> = numbers.collect();
+    let mut elements: Vec<Element> = batches.iter().flat_map(numbers).map(Element::from_i32).collect();
     let parameters = Parameters::in_shape(shape, &elements, &seed);
     wipe(&mut elements);
     Ok(parameters)

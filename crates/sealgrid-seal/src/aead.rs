@@ -158,14 +158,7 @@ mod portable {
         /// # Errors
         /// [`NotAuthentic`].
         pub fn open(&self, nonce: Nonce, aad: &[u8], sealed: &[u8]) -> Result<SecretBytes, NotAuthentic> {
-            let length = sealed.len().checked_sub(TAG_LENGTH).ok_or(NotAuthentic)?;
-            let (ciphertext, tag) = sealed.split_at(length);
-            let mut plaintext = SecretBytes::new(ciphertext.to_vec());
-            let tag = tag.try_into().map_err(|_| NotAuthentic)?;
-            self.0
-                .decrypt_inout_detached((&nonce).into(), aad, plaintext.expose_mut().into(), tag)
-                .map_err(|_| NotAuthentic)?;
-            Ok(plaintext)
+            self.open_in_place(nonce, aad, sealed.to_vec())
         }
 
         /// [`Self::open`] where the bytes lie.

@@ -25,15 +25,13 @@ use tokio::sync::oneshot;
 use super::plain::{NOT_MEASURABLE, PLAIN};
 use super::{PlainCall, first_messages};
 use crate::client::{ClientError, GridClient, Job};
+use crate::config::LimitsConfig;
 use crate::jobs::now;
 use crate::pool::Pool;
 use crate::state::{Space, State, StateError};
 
 /// The method of these calls.
 pub(super) const SIGNED: Method = Method { id: 2, name: "signed", ..PLAIN };
-
-/// Jobs that may wait for a thread: as many as a node takes of one client unless told otherwise.
-const WAITING_MAX: usize = 64;
 
 /// An assignment whose payload, `P` bytes, is not sealed.
 #[derive(Encode, Decode)]
@@ -61,7 +59,7 @@ impl SignedService {
         identity: SigningIdentity,
         folder: &Path,
     ) -> Result<Self, StateError> {
-        let pool = Pool::start(0, WAITING_MAX, WAITING_MAX);
+        let pool = Pool::within(&LimitsConfig::default());
         Ok(Self { model, identity, pool, state: State::open(&folder.join("state"))? })
     }
 
@@ -141,11 +139,11 @@ impl<'c> SignedCall<'c> {
     ) -> Result<Self, SignedCallError> {
         let mut plan = client.plan(job.clone()).await?;
         plan.header.client = identity.public();
-        let assign = first_messages(identity, plan)?.into_iter().find_map(|message| match message {
+        let draft = first_messages(identity, plan)?.into_iter().find_map(|message| match message {
             Message::Assign(assign) => assign.draft.clone(),
             _ => None,
         });
-        let draft = assign.ok_or(SignedCallError::Answer)?;
+        let draft = draft.ok_or(SignedCallError::Answer)?;
         let draft = Claims { committee: vec![call.server()], issuer: call.server(), ..draft };
         Ok(Self { call, client, job, draft })
     }

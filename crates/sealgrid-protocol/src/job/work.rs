@@ -13,7 +13,7 @@ use sealgrid_graph::reference;
 use sealgrid_graph::trace::{self, TraceTree};
 use sealgrid_seal::canonical;
 use sealgrid_seal::digest::{Commitment, CommitmentKey, labels};
-use sealgrid_seal::envelope::{EnvelopeError, Exporter, JobKeyPair, ReplyKey, Sealed};
+use sealgrid_seal::envelope::{Exporter, JobKeyPair, ReplyKey, Sealed};
 use sealgrid_seal::rand_core;
 use sealgrid_seal::secret::SecretBytes;
 
@@ -118,14 +118,11 @@ impl Work {
 }
 
 /// Opens with the first of `keys` that fits. The last, mostly the only one, opens where the bytes lie.
-fn open_with(
-    keys: &[&JobKeyPair],
-    aad: &[u8],
-    sealed: Sealed,
-) -> Result<(SecretBytes, Exporter), EnvelopeError> {
-    let (last, others) = keys.split_last().ok_or(EnvelopeError::DoesNotOpen)?;
+fn open_with(keys: &[&JobKeyPair], aad: &[u8], sealed: Sealed) -> Result<(SecretBytes, Exporter), Why> {
+    let (last, others) = keys.split_last().ok_or(Why::Malformed)?;
     let opened = others.iter().find_map(|keys| keys.open(labels::JOB_PAYLOAD, aad, &sealed).ok());
-    opened.map_or_else(|| last.open_owned(labels::JOB_PAYLOAD, aad, sealed), Ok)
+    let last = || last.open_owned(labels::JOB_PAYLOAD, aad, sealed);
+    opened.map_or_else(last, Ok).map_err(|_| Why::Malformed)
 }
 
 /// An opened payload that fits its header and the model.
@@ -138,7 +135,7 @@ struct Opened {
 fn open(keys: &[&JobKeyPair], graph: &Graph, assign: Arc<Assign>) -> Result<Opened, Why> {
     // A quorum's machine keeps it too, and then it is copied.
     let Assign { header, payload, .. } = Arc::unwrap_or_clone(assign);
-    let (bytes, exporter) = open_with(keys, &header.to_bytes(), payload).map_err(|_| Why::Malformed)?;
+    let (bytes, exporter) = open_with(keys, &header.to_bytes(), payload)?;
     let payload = Payload::decode(&bytes).map_err(|_| Why::Malformed)?;
     let records = payload.inputs.iter().all(|batch| batch.records() == header.records as usize);
     // JOB-11: what was sealed is what was committed to.
@@ -273,8 +270,7 @@ pub(crate) fn refer_aad(header: &JobHeader, operation: u32) -> Vec<u8> {
 
 fn judge(keys: &[&JobKeyPair], graph: &Graph, refer: Arc<Refer>) -> Result<Judged, Why> {
     let Refer { header, operation, values, payload, .. } = Arc::unwrap_or_clone(refer);
-    let opened = open_with(keys, &refer_aad(&header, operation), payload);
-    let (bytes, _) = opened.map_err(|_| Why::Malformed)?;
+    let (bytes, _) = open_with(keys, &refer_aad(&header, operation), payload)?;
     let payload = Payload::decode(&bytes).map_err(|_| Why::Malformed)?;
     adjudicate(graph, &header, operation, &values, &payload)
 }
