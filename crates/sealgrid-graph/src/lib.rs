@@ -15,7 +15,7 @@
 //! - Run it: [`execute::Executor::prepare`], [`execute::Prepared::run`], with a [`trace::TraceObserver`] to commit to
 //!   every operation.
 //! - Settle a dispute: [`trace::Bisection`], then [`reference::run_operation`].
-//! - Give it another meaning: [`integer::Interpreter`].
+//! - Give it another meaning: [`integer::Interpreter`]; have its runs proven: [`proving::ProofSystem`].
 //!
 //! # Non-goals
 //! No disk, no clock, no threads of its own, no floating point once a graph is integer.
@@ -42,6 +42,8 @@ pub mod range;
 pub mod cost;
 
 pub mod model;
+
+pub mod proving;
 
 pub mod quantise;
 

@@ -162,6 +162,9 @@ pub enum VerifyError {
     /// It is about another model.
     #[error("the proof is about the model {0}")]
     OtherModel(ModelCommitment),
+    /// It says something else than what it was to prove.
+    #[error("the proof belongs to another run: of another job, or between other commitments")]
+    OtherStatement,
     /// Its weights are public, and they are not here.
     #[error("the proof was made for those who hold the model, weights included")]
     NeedsModel,
@@ -183,6 +186,7 @@ impl VerifyError {
         match self {
             Self::Malformed => "E-PRF-10",
             Self::OtherModel(_) => "E-PRF-11",
+            Self::OtherStatement => "E-PRF-18",
             Self::NeedsModel => "E-PRF-14",
             Self::Registration(error) => error.code(),
             Self::Statement(_) => "E-PRF-12",
@@ -224,7 +228,7 @@ pub struct Planned {
     outputs: Vec<Batch>,
 }
 
-/// Runs `model`, with `prepared`, on `inputs`, and plans the proof; nothing was shown yet. Without `parameters` whoever checks the proof must hold the
+/// Runs `model`, with `prepared`, on `inputs`, and plans the proof, which will belong to `nonce`; nothing was shown yet. Without `parameters` whoever checks the proof must hold the
 /// model.
 ///
 /// # Errors
@@ -238,11 +242,9 @@ pub fn plan(
     prepared: &dyn Prepared,
     inputs: &[Batch],
     (records, results): (Records<'_>, Results<'_>),
-    rng: &mut impl CryptoRng,
+    nonce: [u8; 32],
 ) -> Result<Planned, ProveError> {
     let outputs = prepared.run(inputs, &mut ()).map_err(WitnessError::from)?;
-    let mut nonce = [0; 32];
-    rng.fill_bytes(&mut nonce);
     let count = inputs.first().map_or(0, Batch::records);
     let mut own = Vec::new();
     let mut commit = |side, batches: &[Batch], key| {
@@ -284,6 +286,12 @@ pub fn plan(
 }
 
 impl Planned {
+    /// What will be proven.
+    #[must_use]
+    pub fn statement(&self) -> &Statement {
+        &self.statement
+    }
+
     /// What the model yields.
     #[must_use]
     pub fn outputs(&self) -> &[Batch] {
@@ -477,3 +485,5 @@ pub fn fuzz_parse(bytes: &[u8]) {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(crate) use self::tests::model as test_model;

@@ -11,6 +11,7 @@
 //! - [`lookups`]: that tuples of linear forms stand in public tables.
 //! - [`fractions`]: that a sum of fractions is zero, which is what all lookups of a proof together come to (LogUp).
 //! - [`registration`]: that committed parameters lie in their bounds, shown once.
+//! - [`system`]: this crate as the proof system of jobs.
 //! - [`values`]: the commitment to what goes into a run or comes out of it.
 //! - [`weights`]: the commitment to private parameters that many proofs are about.
 //!
@@ -27,6 +28,7 @@ pub mod last;
 pub mod lookups;
 pub mod registration;
 pub mod run;
+pub mod system;
 pub mod values;
 pub mod weights;
 

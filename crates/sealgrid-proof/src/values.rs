@@ -5,21 +5,13 @@
 
 use p3_field::PrimeCharacteristicRing as _;
 use sealgrid_graph::execute::Batch;
+pub use sealgrid_graph::proving::Side;
 use sealgrid_seal::digest::{Commitment, CommitmentKey, labels};
 use sealgrid_seal::secret::Secret;
 
 use crate::field::{Element, wipe};
 use crate::maps::numbers;
 use crate::weights::{BadShape, Parameters, Shape};
-
-/// Which values of a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
-    /// What goes in.
-    Inputs,
-    /// What comes out.
-    Outputs,
-}
 
 /// Commits to `batches`, all elements behind each other.
 ///

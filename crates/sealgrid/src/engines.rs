@@ -5,19 +5,27 @@ use std::sync::Arc;
 use sealgrid_graph::execute::{Batch, Executor};
 use sealgrid_graph::fast::FastExecutor;
 use sealgrid_graph::model::{Model, PublicModel};
+use sealgrid_graph::proving::ProofSystem;
 use sealgrid_proof::file::{self, Planned, ProveError, RegistrationError, VerifyError};
 pub use sealgrid_proof::file::{
     MAGIC as PROOF_MAGIC, Opening, OpeningError, Proof, REGISTERED_MAGIC, Records, RegisteredModel,
     RegisteredParameters, Results, Values,
 };
 use sealgrid_proof::registration::NotRegistrable;
+use sealgrid_proof::system::System;
 pub use sealgrid_proof::values::Side;
+use sealgrid_seal::secret::Secret;
 
 use crate::failure::Failure;
 
 /// What executes integer graphs on this machine.
 pub fn executor() -> Arc<dyn Executor> {
     Arc::new(FastExecutor::new())
+}
+
+/// What proves runs, and verifies proofs.
+pub fn proofs() -> Arc<dyn ProofSystem> {
+    Arc::new(System(crate::entropy))
 }
 
 /// The kernels that [`executor`] has chosen for this processor.
@@ -77,7 +85,8 @@ pub fn plan(
     let prepared = executor()
         .prepare(Arc::clone(model.graph()))
         .map_err(|error| Failure::new(error.code(), error.to_string()))?;
-    file::plan(model, parameters, prepared.as_ref(), inputs, told, &mut crate::entropy())
+    let nonce = *Secret::<32>::random(&mut crate::entropy()).expose();
+    file::plan(model, parameters, prepared.as_ref(), inputs, told, nonce)
         .map_err(|error| not_provable(&error))
 }
 

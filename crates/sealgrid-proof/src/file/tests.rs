@@ -1,5 +1,5 @@
 use rand_chacha::ChaCha20Rng;
-use rand_core::SeedableRng as _;
+use rand_core::{Rng as _, SeedableRng as _};
 use sealgrid_graph::execute::Executor as _;
 use sealgrid_graph::integer::{Builder, Primitive, Requantise, ValueType};
 use sealgrid_graph::model::{Decision, InputCard, ModelCard, OutputCard};
@@ -17,7 +17,7 @@ fn shape(axes: &[usize]) -> Shape {
 }
 
 /// `clamp((3·x0 − 2·x1 + 10) / 4)`, and so on for three outputs.
-fn model(bias: i32) -> Model {
+pub fn model(bias: i32) -> Model {
     let input = ValueType { dtype: DType::I8, shape: shape(&[1, 2]) };
     let mut graph = Builder::new(vec![input.clone()]);
     let x = graph.input(0);
@@ -68,7 +68,9 @@ fn prove(
     rng: &mut ChaCha20Rng,
 ) -> Result<Proof, ProveError> {
     let records = if public { Records::Show } else { Records::Hide };
-    plan(model, parameters, prepared, inputs, (records, Results::Show), rng)?.prove(rng)
+    let mut nonce = [0; 32];
+    rng.fill_bytes(&mut nonce);
+    plan(model, parameters, prepared, inputs, (records, Results::Show), nonce)?.prove(rng)
 }
 
 fn code(result: Result<f64, VerifyError>) -> Option<&'static str> {
@@ -97,7 +99,7 @@ fn committed_values_are_opened_by_their_openings_and_by_nothing_else() {
     let prepared = Reference.prepare(model.graph().clone()).expect("always");
     let keys = [CommitmentKey::new([5; 32]), CommitmentKey::new([6; 32])];
     let told = (Records::Commit(&keys[0]), Results::Commit(&keys[1]));
-    let planned = plan(&model, None, prepared.as_ref(), &batch(-128), told, &mut rng(2)).expect("provable");
+    let planned = plan(&model, None, prepared.as_ref(), &batch(-128), told, [2; 32]).expect("provable");
     let outputs = planned.outputs().to_vec();
     let proof = planned.prove(&mut rng(3)).expect("provable");
     let bits = proof.verify(&model, None, &mut rng(4)).expect("an honest proof");
