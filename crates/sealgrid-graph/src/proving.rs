@@ -7,7 +7,7 @@
 use sealgrid_seal::digest::{Commitment, CommitmentKey};
 
 use crate::execute::{Batch, Prepared};
-use crate::model::{Model, ModelCommitment, PublicModel, RegistrationId};
+use crate::model::{Model, ModelCommitment, PublicModel};
 
 /// Which values of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +44,15 @@ pub struct Asked<'a> {
     pub inputs: &'a [Batch],
     /// The commitment that they must have.
     pub input: Commitment,
+}
+
+/// The openings that a registration bears.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Openings {
+    /// The commitment that they open: what they are counted by.
+    pub root: [u8; 32],
+    /// How many there are, of everybody together.
+    pub count: u32,
 }
 
 /// A run and its proof.
@@ -98,8 +107,8 @@ pub trait ProofSystem: Send + Sync {
 /// Proves runs of one registered model. A registration bears a number of openings: each proof spends one, and so does
 /// publishing.
 pub trait Prover: Send + Sync {
-    /// The registration.
-    fn registration(&self) -> RegistrationId;
+    /// What it may spend.
+    fn openings(&self) -> Openings;
 
     /// What others need to verify its proofs. Spends an opening, which whoever calls this has made durable.
     ///
@@ -124,6 +133,9 @@ pub trait Prover: Send + Sync {
 pub trait Verifier: Send + Sync {
     /// What everybody may know of the model.
     fn model(&self) -> &PublicModel;
+
+    /// What its verdicts rest on, for people.
+    fn assumes(&self) -> &'static [&'static str];
 
     /// The commitment to one side of a run.
     ///

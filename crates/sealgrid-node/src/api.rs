@@ -23,6 +23,10 @@ pub const PUBLISH_PART: Method = method(4, "publish-part", PART_BYTES_MAX + 128,
 /// A newer signed directory; → nothing. It is in force within a second.
 pub const DIRECTORY: Method = method(5, "directory", 8 << 20, 0, 10);
 
+/// What do I need to verify proofs about this model? [`ModelCommitment`] → what was published of it, in the format of its proof
+/// system.
+pub const REGISTRATION: Method = method(6, "registration", 64, 16 << 20, 60);
+
 /// [`Exchange::Assign`].
 pub const ASSIGN: Method = exchange_method(10, "assign", Exchange::Assign, 600);
 /// [`Exchange::Open`].
@@ -56,6 +60,7 @@ pub const METHODS: &[Method] = &[
     PUBLISH,
     PUBLISH_PART,
     DIRECTORY,
+    REGISTRATION,
     ASSIGN,
     OPEN,
     BRANCHES,
@@ -202,6 +207,8 @@ pub mod refusal {
         NOT_KEPT,
         NO_SUCH_UPLOAD,
         LOG_BUSY,
+        NOT_REGISTERED,
+        NO_OPENING,
     ];
 
     /// The node finishes what it has and takes nothing new.
@@ -243,6 +250,12 @@ pub mod refusal {
     /// No publication of this file was accepted, or it was given up.
     pub const NO_SUCH_UPLOAD: Refusal =
         Refusal::new("E-AVL-28", "no publication of this file is under way; publish it again");
+    /// Nothing was published of the model: it is not registered.
+    pub const NOT_REGISTERED: Refusal =
+        Refusal::new("E-AVL-64", "the node cannot prove runs of the model: it is not registered");
+    /// None of the openings that the node may spend is left.
+    pub const NO_OPENING: Refusal =
+        Refusal::new("E-RES-62", "the node may make no more proofs of the model: its openings are spent");
     /// Too many leaves wait.
     pub const LOG_BUSY: Refusal = Refusal::new("E-RES-23", "too many leaves wait for the log; try again");
 }

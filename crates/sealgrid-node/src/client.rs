@@ -7,18 +7,18 @@ use std::time::{Duration, Instant};
 use sealgrid_graph::execute::Batch;
 use sealgrid_graph::integer::Graph;
 use sealgrid_graph::model::{ModelCommitment, PublicModel};
+use sealgrid_graph::proving::{ProofSystem, Side, Verifier};
 use sealgrid_net::{AddressBook, BindError, CallError, Endpoint, EndpointConfig, Method};
 use sealgrid_protocol::claims::{
     Claims, ClaimsError, EvidenceDigest, EvidenceKind, Fault, LogState, PARTIES_MAX, SignedClaims,
 };
 use sealgrid_protocol::draw::{DrawFacts, TooFewCandidates};
 use sealgrid_protocol::job::client::{
-    Accepted, Adjudicate, ClientEffect, ClientEvent, ClientMachine, ClientReport, Decision, Party, Patience,
-    Plan as JobPlan, PlanError, Refused,
+    Accepted, ClientDone, ClientEffect, ClientEvent, ClientMachine, ClientReport, ClientWork, Decision,
+    Party, Patience, Plan as JobPlan, PlanError, Refused,
 };
 use sealgrid_protocol::job::header::{self, CommittedPayload, JobHeader, Payload, RefereeRule, TraceShape};
-use sealgrid_protocol::job::message::{Exchange, Message, Why};
-use sealgrid_protocol::job::work::Judged;
+use sealgrid_protocol::job::message::{Exchange, Message};
 use sealgrid_protocol::log::note::Note;
 use sealgrid_protocol::log::tile::TileId;
 use sealgrid_protocol::log::witness::WitnessMessage;
@@ -69,8 +69,17 @@ pub struct GridClient {
     endpoint: Endpoint,
     identity: SigningIdentity,
     grid: Loaded,
+    /// Verifies proofs; without it no job is proven.
+    proofs: Option<Arc<dyn ProofSystem>>,
     known: Mutex<Known>,
     goodbyes: Arc<Goodbyes>,
+}
+
+/// What a proof of a model's run is verified with.
+#[derive(Clone)]
+struct Published {
+    bytes: Arc<Vec<u8>>,
+    verifier: Arc<dyn Verifier>,
 }
 
 /// What was learned and need not be asked again.
@@ -78,6 +87,7 @@ pub struct GridClient {
 struct Known {
     descriptions: BTreeMap<PublicIdentity, Description>,
     models: HashMap<ModelCommitment, Arc<PublicModel>>,
+    published: HashMap<ModelCommitment, Published>,
     log_node: Option<PublicIdentity>,
     head: Option<Head>,
 }
@@ -166,8 +176,10 @@ pub enum Progress {
     },
     /// A node was given the job.
     Assigned(PublicIdentity),
-    /// A node has voted, or answered (`signed`).
+    /// A node has voted, or answered (`signed`, `proof`).
     Answered(PublicIdentity),
+    /// The proof that came with an answer is being checked.
+    Checking,
     /// A node has shown its vote.
     Revealed(PublicIdentity),
     /// Two nodes differ and are bisected.
@@ -239,6 +251,9 @@ pub enum ClientError {
     /// No node that serves the model answers.
     #[error("no node that serves the model answers")]
     NoModel,
+    /// No node yields what proofs of the model are verified with.
+    #[error("no node yields a registration of the model that holds")]
+    NoRegistration,
     /// The node that writes the log does not answer.
     #[error("no node with the directory's log key answers")]
     NoLog,
@@ -280,6 +295,7 @@ impl ClientError {
             },
             Self::Nonsense { .. } => "E-NET-17",
             Self::NoModel => "E-AVL-25",
+            Self::NoRegistration => "E-AVL-31",
             Self::NoLog => "E-AVL-26",
             Self::Log(error) => error.code(),
             Self::TooFew(_) => "E-AVL-27",
@@ -327,7 +343,13 @@ impl GridClient {
         };
         let endpoint = Box::pin(Endpoint::bind(&identity, config)).await?;
         let goodbyes = Goodbyes::new(endpoint.clone());
-        Ok(Self { endpoint, identity, grid, known: Mutex::default(), goodbyes })
+        Ok(Self { endpoint, identity, grid, proofs: None, known: Mutex::default(), goodbyes })
+    }
+
+    /// The same client, which verifies proofs with `system`.
+    #[must_use]
+    pub fn with_proofs(self, system: Arc<dyn ProofSystem>) -> Self {
+        Self { proofs: Some(system), ..self }
     }
 
     /// Who this client is to the grid.
@@ -392,6 +414,27 @@ impl GridClient {
             }
         }
         Err(ClientError::NoModel)
+    }
+
+    /// What proofs about a model are verified with, from any node that serves it: its registration was checked, and names the
+    /// model.
+    async fn published(&self, commitment: ModelCommitment) -> Result<Published, ClientError> {
+        if let Some(published) = self.known.lock().await.published.get(&commitment) {
+            return Ok(published.clone());
+        }
+        let system = self.proofs.as_ref().ok_or(ClientError::NoRegistration)?;
+        let serving = self.grid.directory.nodes.iter().filter(|node| node.serves(&commitment));
+        for node in serving.map(|node| node.identity) {
+            let body = canonical::encode(&commitment);
+            let Ok(bytes) = self.call(&node, &api::REGISTRATION, body, "a registration").await else {
+                continue;
+            };
+            if let Some(published) = Published::read(system, bytes, commitment) {
+                self.known.lock().await.published.insert(commitment, published.clone());
+                return Ok(published);
+            }
+        }
+        Err(ClientError::NoRegistration)
     }
 
     /// Sends a model to one node, taking up what an earlier transfer left there. `true` when the node had it already.
@@ -625,6 +668,7 @@ impl GridClient {
             Some(_) => ClientMachine::begin(identity, rng, prepared.plan, now()),
             None => ClientMachine::begin_unkept(identity, rng, prepared.plan, now()),
         }?;
+        let holds = Holds { graph: job.graph, verifier: prepared.verifier };
         let ending = Ending {
             started,
             evidence: prepared.evidence,
@@ -632,7 +676,7 @@ impl GridClient {
             log: job.log,
             job_key: opening_key,
         };
-        self.finish(machine, job.graph, ending, keep, progress).await
+        self.finish(machine, holds, ending, keep, progress).await
     }
 
     /// Takes a job up again from what was kept of it, with the nonce it began with, and finishes it. The client must have
@@ -656,14 +700,26 @@ impl GridClient {
         let records = records.iter().map(|(key, value)| (key.clone(), value.expose().to_vec()));
         let machine = ClientMachine::resume(identity, rng, now(), records).ok_or(ClientError::NothingKept)?;
         let evidence = context.evidence.into_iter();
+        let evidence: Vec<Evidence> =
+            evidence.map(|(kind, bytes)| Evidence { kind, bytes: bytes.into() }).collect();
+        let registration = evidence.iter().find(|piece| piece.kind == EvidenceKind::Registration);
+        let published = match (registration, &self.proofs) {
+            (None, _) => None,
+            (Some(piece), Some(system)) => {
+                let read = Published::read(system, piece.bytes.clone(), context.model);
+                Some(read.ok_or(ClientError::NoRegistration)?)
+            }
+            (Some(_), None) => return Err(ClientError::NoRegistration),
+        };
+        let holds = Holds { graph, verifier: published.map(|published| published.verifier) };
         let ending = Ending {
             started,
-            evidence: evidence.map(|(kind, bytes)| Evidence { kind, bytes: bytes.into() }).collect(),
+            evidence,
             witnesses_min: context.witnesses_min,
             log: context.log,
             job_key: CommitmentKey::new(context.job_key),
         };
-        let outcome = self.finish(machine, graph, ending, Some(keep), progress).await?;
+        let outcome = self.finish(machine, holds, ending, Some(keep), progress).await?;
         Ok(Resumed { outcome, inputs: context.inputs })
     }
 
@@ -671,13 +727,13 @@ impl GridClient {
     async fn finish<R: sealgrid_seal::rand_core::CryptoRng>(
         &self,
         machine: ClientMachine<R>,
-        graph: Option<Arc<Graph>>,
+        holds: Holds,
         ending: Ending,
         keep: Option<&dyn Keep>,
         progress: &mut (dyn FnMut(Progress) + Send),
     ) -> Result<Outcome, ClientError> {
         let started = ending.started;
-        let driver = Driver::new(self.endpoint.clone(), machine, graph, keep, Arc::clone(&self.goodbyes));
+        let driver = Driver::new(self.endpoint.clone(), machine, holds, keep, Arc::clone(&self.goodbyes));
         let (id, decision) = driver.drive(progress).await?;
         let accepted = match decision {
             Decision::Accept(accepted) => accepted,
@@ -723,7 +779,15 @@ impl GridClient {
         rand::Rng::fill_bytes(&mut rand::rng(), &mut nonce);
         let records =
             job.inputs.first().map_or(0, |batch| u32::try_from(batch.records()).unwrap_or(u32::MAX));
-        let payload = CommittedPayload::new(Payload { job_key, inputs: std::mem::take(&mut job.inputs) });
+        let payload = Payload { job_key, inputs: std::mem::take(&mut job.inputs) };
+        let published = match job.verification {
+            Verification::Proof => Some(self.published(job.model).await?),
+            _ => None,
+        };
+        let payload = match &published {
+            None => CommittedPayload::new(payload),
+            Some(published) => published.commit(payload)?,
+        };
         let input = payload.input();
         let facts = DrawFacts {
             nonce,
@@ -735,7 +799,8 @@ impl GridClient {
         let members = usize::from(job.verification.members());
         let mut draw = self.grid.directory.draw(&facts, &job.policy.nodes, records, members)?;
         draw.reserves.truncate(PARTIES_MAX - members);
-        let evidence = self.own_evidence(job, &note);
+        let mut evidence = self.own_evidence(job, &note);
+        evidence.extend(published.as_ref().map(Published::evidence));
         let requested = now();
         let lifetime = job.policy.limits.deadline_ms;
         let header = JobHeader {
@@ -770,7 +835,7 @@ impl GridClient {
             patience: patience(lifetime),
             header,
         };
-        Ok(Prepared { plan, evidence })
+        Ok(Prepared { plan, evidence, verifier: published.map(|published| published.verifier) })
     }
 
     fn party(&self, identity: &PublicIdentity) -> Option<Party> {
@@ -800,6 +865,35 @@ struct Ending {
 struct Prepared {
     plan: JobPlan,
     evidence: Vec<Evidence>,
+    verifier: Option<Arc<dyn Verifier>>,
+}
+
+/// What a client has of its job's model.
+#[derive(Clone)]
+struct Holds {
+    /// The graph, so that it can referee.
+    graph: Option<Arc<Graph>>,
+    /// What verifies proofs.
+    verifier: Option<Arc<dyn Verifier>>,
+}
+
+impl Published {
+    /// `None` when the bytes are not what was published of this model.
+    fn read(system: &Arc<dyn ProofSystem>, bytes: Vec<u8>, model: ModelCommitment) -> Option<Self> {
+        let verifier: Arc<dyn Verifier> = system.verifier(&bytes).ok()?.into();
+        let is_its = verifier.model().commitment() == model;
+        is_its.then(|| Self { bytes: Arc::new(bytes), verifier })
+    }
+
+    fn commit(&self, payload: Payload) -> Result<CommittedPayload, ClientError> {
+        let input = self.verifier.commit(Side::Inputs, &payload.job_key, &payload.inputs);
+        let input = input.map_err(|_| PlanError("the proof system cannot commit to so many records"))?;
+        Ok(CommittedPayload::committed(payload, input))
+    }
+
+    fn evidence(&self) -> Evidence {
+        Evidence { kind: EvidenceKind::Registration, bytes: self.bytes.to_vec() }
+    }
 }
 
 impl Prepared {
@@ -875,7 +969,7 @@ struct Driver<'k, R> {
     endpoint: Endpoint,
     keep: Option<&'k dyn Keep>,
     machine: ClientMachine<R>,
-    graph: Option<Arc<Graph>>,
+    holds: Holds,
     timers: BTreeMap<Ticket, Millis>,
     calls: JoinSet<Done>,
     in_flight: HashSet<InFlight>,
@@ -885,14 +979,14 @@ struct Driver<'k, R> {
 
 enum Done {
     Called(PublicIdentity, Exchange, Result<Vec<u8>, CallError>),
-    Adjudicated(Ticket, Result<Judged, Why>),
+    Worked(Ticket, ClientDone),
 }
 
 impl<'k, R: sealgrid_seal::rand_core::CryptoRng> Driver<'k, R> {
     fn new(
         endpoint: Endpoint,
         machine: ClientMachine<R>,
-        graph: Option<Arc<Graph>>,
+        holds: Holds,
         keep: Option<&'k dyn Keep>,
         goodbyes: Arc<Goodbyes>,
     ) -> Self {
@@ -900,7 +994,7 @@ impl<'k, R: sealgrid_seal::rand_core::CryptoRng> Driver<'k, R> {
             endpoint,
             keep,
             machine,
-            graph,
+            holds,
             timers: BTreeMap::new(),
             calls: JoinSet::new(),
             in_flight: HashSet::new(),
@@ -938,7 +1032,12 @@ impl<'k, R: sealgrid_seal::rand_core::CryptoRng> Driver<'k, R> {
                     self.machine.handle(now(), ClientEvent::Stored { ticket });
                 }
                 ClientEffect::Timer { ticket, at } => drop(self.timers.insert(ticket, at)),
-                ClientEffect::Run { ticket, work } => self.adjudicate(ticket, work),
+                ClientEffect::Run { ticket, work } => {
+                    if let ClientWork::Check(_) = work {
+                        progress(Progress::Checking);
+                    }
+                    self.work(ticket, work);
+                }
                 ClientEffect::Append { .. } => {}
                 ClientEffect::Report(ClientReport::Fault(fault)) => progress(Progress::AtFault(fault)),
                 ClientEffect::Report(ClientReport::Decide(decision)) => self.decision = Some(*decision),
@@ -964,9 +1063,11 @@ impl<'k, R: sealgrid_seal::rand_core::CryptoRng> Driver<'k, R> {
         self.calls.spawn(async move { Done::Called(to, exchange, endpoint.call(&to, method, body).await) });
     }
 
-    fn adjudicate(&mut self, ticket: Ticket, work: Adjudicate) {
-        let graph = self.graph.clone();
-        self.calls.spawn_blocking(move || Done::Adjudicated(ticket, work.perform(graph.as_deref())));
+    fn work(&mut self, ticket: Ticket, work: ClientWork) {
+        let Holds { graph, verifier } = self.holds.clone();
+        self.calls.spawn_blocking(move || {
+            Done::Worked(ticket, work.perform(graph.as_deref(), verifier.as_deref()))
+        });
     }
 
     async fn next_event(&mut self, progress: &mut (dyn FnMut(Progress) + Send)) -> Option<ClientEvent> {
@@ -979,7 +1080,7 @@ impl<'k, R: sealgrid_seal::rand_core::CryptoRng> Driver<'k, R> {
                     self.in_flight.remove(&(from, exchange));
                     called(from, exchange, answer, progress)
                 }
-                Done::Adjudicated(ticket, outcome) => Some(ClientEvent::Ran { ticket, outcome }),
+                Done::Worked(ticket, outcome) => Some(ClientEvent::Ran { ticket, outcome }),
             },
             () = tokio::time::sleep(wait) => {
                 let (_, ticket) = timer?;

@@ -4,7 +4,7 @@
 //! they would be on machines of different operators. Whoever lays out a grid holds all of its secrets: a real grid's
 //! operators each make their own keys and send only [`NodePublicKeys`] to the authority.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 
@@ -25,7 +25,7 @@ use crate::config::{
 use crate::fault::Fault;
 use crate::folder::{make_private, write_durably};
 use crate::keys::{KeysError, NodePublicKeys, create_node_keys};
-use crate::models::{ModelsError, read_model};
+use crate::models::{ModelsError, grant, read_model};
 
 /// How long the directory of a laid out grid holds: 30 days.
 const LIFETIME_MS: Millis = 30 * 24 * 3_600 * 1_000;
@@ -39,6 +39,8 @@ pub struct GridPlan {
     pub witnesses: usize,
     /// Model files that every node serves; copied into the grid's folder.
     pub models: Vec<PathBuf>,
+    /// How many openings of their registrations each node may spend, by the model's file among [`GridPlan::models`].
+    pub openings: HashMap<PathBuf, u32>,
     /// Misbehaviour, by number of the node from 1.
     pub faults: Vec<(usize, Fault)>,
     /// Operators' names are `operator-1`, `operator-2`, …; this many of them. 0: each node its own.
@@ -57,6 +59,7 @@ impl Default for GridPlan {
             nodes: 5,
             witnesses: 2,
             models: Vec::new(),
+            openings: HashMap::new(),
             faults: Vec::new(),
             operators: 0,
             cost: Cost::STANDARD,
@@ -182,7 +185,13 @@ impl GridPlan {
             let model = read_model(path)?;
             let name = path.file_name().ok_or(GridError::Plan("a model's path names no file"))?;
             let bytes = model.to_bytes();
-            folders.iter().try_for_each(|folder| write(&folder.join(name), &bytes))?;
+            for at in folders.iter().map(|folder| folder.join(name)) {
+                write(&at, &bytes)?;
+                if let Some(openings) = self.openings.get(path) {
+                    let granted = grant(&at, *openings);
+                    granted.map_err(|source| GridError::Unwritable { path: at.clone(), source })?;
+                }
+            }
             commitments.push(model.commitment());
         }
         commitments.sort_unstable();

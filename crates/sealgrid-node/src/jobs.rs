@@ -12,7 +12,7 @@ use sealgrid_net::{Refusal, Request};
 use sealgrid_protocol::job::header::JobHeader;
 use sealgrid_protocol::job::message::{Exchange, Message, Why};
 use sealgrid_protocol::job::node::{NodeConfig, NodeEffect, NodeEvent, NodeMachine, NodeReport};
-use sealgrid_protocol::job::work::{Done, Work};
+use sealgrid_protocol::job::work::{Done, Proving, Work};
 use sealgrid_protocol::machine::{Machine, Millis, Ticket};
 use sealgrid_protocol::names::JobId;
 use sealgrid_seal::canonical;
@@ -27,6 +27,7 @@ use crate::keys::NodeKeys;
 use crate::metrics::Metrics;
 use crate::models::{Models, Ready};
 use crate::pool::Pool;
+use crate::proofs::Proofs;
 use crate::state::{Space, State, StateError};
 use crate::traces::{Attribute, JobTrace, Step, Traces};
 
@@ -46,6 +47,8 @@ pub struct Means {
     pub keys: Arc<NodeKeys>,
     /// What is served.
     pub models: Arc<Models>,
+    /// What proves their runs, where there is such a thing.
+    pub proofs: Option<Arc<Proofs>>,
     /// Where models run.
     pub pool: Pool,
     /// What survives.
@@ -275,7 +278,13 @@ impl Jobs {
         let model = ready.map(|ready| ready.model);
         let keys = self.means.keys.job();
         let keys: Vec<_> = keys.iter().map(Arc::as_ref).collect();
-        let done = work.perform(&keys, model.as_deref(), &mut rand::rng());
+        let name = work.model();
+        let proofs = self.means.proofs.as_deref().filter(|_| work.is_to_be_proven());
+        let prover = proofs.and_then(|proofs| proofs.prover(&name));
+        let prover = prover.as_deref();
+        let spend = || proofs.zip(prover).is_some_and(|(proofs, prover)| proofs.spend(&name, prover));
+        let proving = prover.map(|prover| Proving { prover, spend: &spend });
+        let done = work.perform(&keys, model.as_deref(), proving, &mut rand::rng());
         self.means.metrics.ran(started.elapsed());
         done
     }

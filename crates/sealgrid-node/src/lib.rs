@@ -41,6 +41,8 @@ pub mod keys;
 
 pub mod models;
 
+pub mod proofs;
+
 pub mod publishing;
 
 pub mod pool;

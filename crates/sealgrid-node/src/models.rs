@@ -105,14 +105,21 @@ impl Models {
         Ok(())
     }
 
-    /// Keeps a model that was checked, durably and whole or not at all, and serves it from now on.
+    /// Keeps a model that was checked, durably and whole or not at all, and serves it from now on. Of its registration it may
+    /// spend so many openings.
     ///
     /// # Errors
     /// What the system says: the disk is full or broken. Nothing is kept then.
-    pub fn keep(&self, commitment: ModelCommitment, file: &[u8]) -> std::io::Result<()> {
+    pub fn keep(
+        &self,
+        commitment: ModelCommitment,
+        file: &[u8],
+        openings: Option<u32>,
+    ) -> std::io::Result<()> {
         let name: String = commitment.0.to_string().chars().take(32).collect();
         let path = self.folder.join(format!("{name}.sgm"));
-        if let Err(error) = write_durably(&path, file) {
+        let granted = openings.map(|openings| grant(&path, openings)).transpose();
+        if let Err(error) = granted.and_then(|_| write_durably(&path, file)) {
             let _not_there = std::fs::remove_file(path.with_extension("new"));
             return Err(error);
         }
@@ -201,6 +208,14 @@ impl Cache {
             self.bytes -= entry.bytes;
         }
     }
+}
+
+/// Lets a node that serves the model in the file `path` spend so many openings of its registration.
+///
+/// # Errors
+/// What the system says.
+pub fn grant(path: &Path, openings: u32) -> std::io::Result<()> {
+    write_durably(&path.with_extension("openings"), format!("{openings}\n").as_bytes())
 }
 
 /// Reads one model file, at most [`MODEL_BYTES_MAX`] bytes of it.

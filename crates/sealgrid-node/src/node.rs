@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use sealgrid_graph::execute::Executor;
 use sealgrid_graph::fast::FastExecutor;
 use sealgrid_graph::model::{ModelCommitment, PublicModel};
+use sealgrid_graph::proving::ProofSystem;
 use sealgrid_net::{
     AddressBook, Admission, BindError, Endpoint, EndpointConfig, Limits, Method, Refusal, Request, Service,
 };
@@ -34,6 +35,7 @@ use crate::log_store::{LogStore, LogStoreError};
 use crate::metrics::Metrics;
 use crate::models::{Models, ModelsError, read_model};
 use crate::pool::Pool;
+use crate::proofs::Proofs;
 use crate::publishing::Publishing;
 use crate::state::{State, StateError};
 use crate::traces::Traces;
@@ -52,18 +54,21 @@ pub struct NodeOptions {
     pub cost: Cost,
     /// Runs models.
     pub executor: Arc<dyn Executor>,
+    /// Proves their runs; without it the node makes no proofs.
+    pub proofs: Option<Arc<dyn ProofSystem>>,
     /// What the fault `crash` does.
     pub crash: Crash,
 }
 
 impl NodeOptions {
-    /// The fast executor, standard costs, and a crash that is one.
+    /// The fast executor, no proofs, standard costs, and a crash that is one.
     #[must_use]
     pub fn new(passphrase: SecretBytes) -> Self {
         Self {
             passphrase,
             cost: Cost::STANDARD,
             executor: Arc::new(FastExecutor::default()),
+            proofs: None,
             crash: Arc::new(|| std::process::abort()),
         }
     }
@@ -148,6 +153,7 @@ struct NodeService {
     environment: Environment,
     keys: Arc<NodeKeys>,
     models: Arc<Models>,
+    proofs: Option<Arc<Proofs>>,
     publishing: Arc<Publishing>,
     directory: Arc<DirectoryFile>,
     jobs: Option<Arc<Jobs>>,
@@ -164,7 +170,7 @@ impl Node {
     /// # Errors
     /// [`StartError`].
     pub async fn start(config: NodeConfig, options: NodeOptions) -> Result<Self, StartError> {
-        let NodeOptions { passphrase, cost, executor, crash } = options;
+        let NodeOptions { passphrase, cost, executor, proofs, crash } = options;
         announce(&config);
         let folder = DataFolder::take(&config.data)?;
         let keys = Arc::new(NodeKeys::open(&folder.keys(), passphrase, cost)?);
@@ -173,6 +179,8 @@ impl Node {
         let traces = Traces::to(config.telemetry.traces);
         let state = State::open(&folder.state())?;
         let models = Arc::new(open_models(&config, executor, crash)?);
+        let proofs =
+            proofs.map(|system| Arc::new(Proofs::new(system, models.clone(), state.clone())));
         let incoming = folder.incoming();
         let publishing =
             Publishing::start(config.publishing.clone(), config.authority, incoming.clone(), models.clone())
@@ -230,6 +238,7 @@ impl Node {
             let means = Means {
                 keys: keys.clone(),
                 models: models.clone(),
+                proofs: proofs.clone(),
                 pool,
                 state,
                 metrics: metrics.clone(),
@@ -244,6 +253,7 @@ impl Node {
             environment,
             keys,
             models,
+            proofs,
             publishing: Arc::new(publishing),
             directory,
             jobs,
@@ -437,6 +447,7 @@ impl Service for NodeService {
         match request.method.id {
             id if id == api::DESCRIBE.id => Ok(canonical::encode(&self.describe())),
             id if id == api::MODEL.id => self.model(request.body).await,
+            id if id == api::REGISTRATION.id => self.registration(&request.body).await,
             id if id == api::PUBLISH.id => {
                 self.on_disk(request, |publishing, body| publishing.begin(body)).await
             }
@@ -510,6 +521,15 @@ impl NodeService {
             }
             Err(_) => Err(refusal::BAD_DIRECTORY),
         }
+    }
+
+    /// What others need to verify proofs about a model, on a thread that may wait for the disk and for a proof.
+    async fn registration(&self, body: &[u8]) -> Result<Vec<u8>, Refusal> {
+        let limit = usize::try_from(api::REGISTRATION.request_bytes_max).expect("u32 fits usize");
+        let model: ModelCommitment = canonical::decode(body, limit).map_err(|_| refusal::BAD_BODY)?;
+        let proofs = self.proofs.clone().ok_or(refusal::NOT_REGISTERED)?;
+        let published = tokio::task::spawn_blocking(move || proofs.published(&model)).await;
+        published.map_err(|_| refusal::NOT_KEPT)?
     }
 
     /// The public part of a model, read from its file: seldom asked for, and not worth memory.

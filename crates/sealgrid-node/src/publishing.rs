@@ -140,7 +140,7 @@ impl Publishing {
         if model.commitment() != publication.model {
             return Err(refusal::NOT_THE_MODEL);
         }
-        self.models.keep(publication.model, &file).map_err(|error| not_kept(&error))?;
+        self.models.keep(publication.model, &file, publication.openings).map_err(|error| not_kept(&error))?;
         tracing::info!(model = %publication.model, "a published model is served from now on");
         Ok(())
     }

@@ -67,6 +67,8 @@ pub enum Space {
     Client,
     /// The witness's memory of the log.
     Witness,
+    /// Openings of models' registrations that are spent.
+    Openings,
 }
 
 impl Space {
@@ -75,6 +77,7 @@ impl Space {
             Self::Jobs => 1,
             Self::Client => 2,
             Self::Witness => 3,
+            Self::Openings => 4,
         }
     }
 
@@ -134,6 +137,17 @@ impl Durable {
     /// [`StateError::Disk`] and [`StateError::Closed`].
     pub async fn wait(self) -> Result<(), StateError> {
         self.0.await.map_err(|_| StateError::Closed)?
+    }
+
+    /// The same on a thread that may wait, which none of the runtime's is.
+    ///
+    /// # Errors
+    /// As [`Durable::wait`].
+    ///
+    /// # Panics
+    /// On a thread of the runtime.
+    pub fn wait_blocking(self) -> Result<(), StateError> {
+        self.0.blocking_recv().map_err(|_| StateError::Closed)?
     }
 }
 

@@ -22,7 +22,7 @@ fn check(grid: &Grid, outcome: &Outcome, records_count: usize) {
     assert_eq!(outcome.outputs, expected(&grid.model, &records(records_count)));
     let loaded = sealgrid_node::directory::Loaded::from_file(&grid.files.directory, &grid.files.authority);
     let roots = TrustRoots::danger_from_directory(&loaded.expect("verifies").directory, 2).expect("roots");
-    let verdict = verify(&outcome.file.encode(), &roots, sealgrid_node::jobs::now() + 1, None);
+    let verdict = verify(&outcome.file.encode(), &roots, sealgrid_node::jobs::now() + 1, None, None);
     assert!(verdict.is_accepted(), "{}", verdict.text());
 }
 

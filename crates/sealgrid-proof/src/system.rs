@@ -2,9 +2,9 @@
 
 use rand_core::CryptoRng;
 use sealgrid_graph::execute::{Batch, Prepared};
-use sealgrid_graph::model::{Model, PublicModel, RegistrationId};
+use sealgrid_graph::model::{Model, PublicModel};
 use sealgrid_graph::proving::{
-    Asked, ProofSystem, ProvenRun, Prover, ProvingError, Side, Statement, Verifier,
+    Asked, Openings, ProofSystem, ProvenRun, Prover, ProvingError, Side, Statement, Verifier,
 };
 use sealgrid_seal::digest::{Commitment, CommitmentKey};
 
@@ -13,6 +13,12 @@ use crate::file::{
     Values, VerifyError,
 };
 use crate::values;
+
+/// What proofs rest on, for people.
+pub const ASSUMES: [&str; 2] = [
+    "BLAKE3 behaves as a random function (Fiat-Shamir, Merkle trees)",
+    "the proof library Plonky3 0.8, which nobody has audited yet",
+];
 
 /// Makes provers and verifiers that draw their randomness from what this function opens.
 #[derive(Debug)]
@@ -64,8 +70,9 @@ impl<R: CryptoRng + 'static> ProofSystem for System<R> {
 }
 
 impl<R: CryptoRng> Prover for ModelProver<R> {
-    fn registration(&self) -> RegistrationId {
-        self.model.registration().expect("its parameters are registered")
+    fn openings(&self) -> Openings {
+        let registration = self.model.registration().expect("its parameters are registered");
+        Openings { root: self.own.root(), count: registration.openings }
     }
 
     fn publish(&self) -> Result<Vec<u8>, ProvingError> {
@@ -99,6 +106,10 @@ impl<R: CryptoRng> Prover for ModelProver<R> {
 impl<R: CryptoRng> Verifier for ModelVerifier<R> {
     fn model(&self) -> &PublicModel {
         self.published.public()
+    }
+
+    fn assumes(&self) -> &'static [&'static str] {
+        &ASSUMES
     }
 
     fn commit(&self, side: Side, key: &CommitmentKey, batches: &[Batch]) -> Result<Commitment, ProvingError> {

@@ -9,6 +9,7 @@ use std::collections::HashSet;
 use std::fmt;
 
 use minicbor::{Decode, Encode};
+use sealgrid_graph::proving::Statement;
 use sealgrid_seal::digest::{Commitment, Digest, labels};
 use sealgrid_seal::identity::{PublicIdentity, SigningIdentity};
 use sealgrid_seal::statement::{self, Kind, StatementError, Unverified};
@@ -56,6 +57,9 @@ pub enum FaultKind {
     /// It lost a dispute by not opening its trace in time. Not proven: the client's word.
     #[n(5)]
     Silent,
+    /// The proof that it gave with its result does not hold. Not proven here: the client's word, who has what it signed.
+    #[n(6)]
+    BadProof,
 }
 
 /// A party and what happened to it.
@@ -103,6 +107,9 @@ pub enum EvidenceKind {
     /// Privacy accounting.
     #[n(9)]
     Privacy,
+    /// What was published of a model whose runs are proven.
+    #[n(10)]
+    Registration,
 }
 
 /// One piece of evidence by its digest.
@@ -251,6 +258,23 @@ impl Claims {
         Ok(SignedClaims(statement::sign_value(issuer, &RECEIPT, self)))
     }
 
+    /// What a proof of the run has to show.
+    #[must_use]
+    pub fn proven(&self) -> Statement {
+        let Self { model, records, input, output, .. } = *self;
+        Statement { model, nonce: self.job.0.0, records, input, output }
+    }
+
+    /// A draft of one who answers alone, with what only the run yields.
+    #[must_use]
+    pub fn completed(&self, output: Commitment, finished: Millis, proof: Option<&[u8]>) -> Self {
+        let kind = EvidenceKind::Proof;
+        let mut evidence = self.evidence.clone();
+        evidence.extend(proof.map(|proof| EvidenceDigest { kind, digest: kind.digest(proof) }));
+        evidence.sort_by_key(|evidence| evidence.kind);
+        Self { output, finished, evidence, ..self.clone() }
+    }
+
     /// What the committee was drawn from.
     #[must_use]
     pub fn draw_facts(&self) -> DrawFacts {
@@ -365,7 +389,7 @@ impl SignedClaims {
 
 impl EvidenceKind {
     /// Every kind, in order.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Directory,
         Self::Policy,
         Self::Header,
@@ -376,6 +400,7 @@ impl EvidenceKind {
         Self::Proof,
         Self::Ciphertext,
         Self::Privacy,
+        Self::Registration,
     ];
 
     /// `H(EVIDENCE, kind, bytes)`.
@@ -398,6 +423,7 @@ impl EvidenceKind {
             Self::Proof => "proof",
             Self::Ciphertext => "ciphertext",
             Self::Privacy => "privacy",
+            Self::Registration => "registration",
         }
     }
 }
@@ -425,6 +451,7 @@ impl FaultKind {
             Self::Unreachable => "unreachable",
             Self::Refuse => "refuse",
             Self::Silent => "silent",
+            Self::BadProof => "bad-proof",
         }
     }
 }
@@ -438,6 +465,7 @@ impl fmt::Display for FaultKind {
             Self::Unreachable => f.write_str("could not be reached"),
             Self::Refuse => f.write_str("declined the job"),
             Self::Silent => f.write_str("did not open its trace in a dispute"),
+            Self::BadProof => f.write_str("gave a proof that does not hold"),
         }
     }
 }

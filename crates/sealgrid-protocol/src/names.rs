@@ -105,6 +105,12 @@ impl Verification {
         }
     }
 
+    /// Whether one node answers alone, with a receipt, and nobody votes.
+    #[must_use]
+    pub const fn is_alone(self) -> bool {
+        matches!(self, Self::Signed | Self::Proof)
+    }
+
     /// Nodes that run the job.
     #[must_use]
     pub const fn members(self) -> u8 {

@@ -45,6 +45,9 @@ pub struct Publication {
     /// When it was signed.
     #[n(5)]
     pub at: Millis,
+    /// Of a model whose runs are proven: how many openings of its registration each node may spend.
+    #[n(6)]
+    pub openings: Option<u32>,
 }
 
 /// Why a publication is not accepted.
@@ -77,7 +80,8 @@ impl Publication {
     /// Describes `file`, the bytes of `model`, for the grid of `authority`.
     #[must_use]
     pub fn of(authority: PublicIdentity, model: ModelCommitment, file: &[u8], at: Millis) -> Self {
-        Self { version: VERSION, authority, model, length: file.len() as u64, file: file_digest(file), at }
+        let (length, file) = (file.len() as u64, file_digest(file));
+        Self { version: VERSION, authority, model, length, file, at, openings: None }
     }
 
     /// Signs it as the owner.

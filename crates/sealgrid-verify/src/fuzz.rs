@@ -39,6 +39,6 @@ pub fn receipt(bytes: &[u8], roots: &TrustRoots, at: u64) {
 }
 
 fn judge(file: &[u8], roots: &TrustRoots, at: u64) {
-    let verdict = verify(file, roots, at, None);
+    let verdict = verify(file, roots, at, None, None);
     let _shown = (verdict.text(), verdict.json(), verdict.exit_status());
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 /// The findings about one matter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Branch {
-    /// The matter: `receipt`, `directory`, `policy`, `draw`, `votes`, `log`, `opening`, `limits of this receipt`.
+    /// The matter: `receipt`, `directory`, `policy`, `draw`, `votes`, `proof`, `log`, `opening`, `limits of this receipt`.
     pub about: &'static str,
     /// What was found, in the order of the checks.
     pub findings: Vec<Finding>,

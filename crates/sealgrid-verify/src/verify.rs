@@ -1,13 +1,14 @@
 //! One pass over a receipt file, from bytes to verdict.
 
 use sealgrid_graph::execute::Batch;
+use sealgrid_graph::proving::{ProofSystem, Verifier};
 use sealgrid_protocol::claims::{Claims, EvidenceKind};
 use sealgrid_protocol::machine::Millis;
 use sealgrid_protocol::names::{Protection, Verification};
 use sealgrid_protocol::policy::Policy;
 use sealgrid_protocol::receipt::{Context, Finding, Judge, Opening, ReceiptFile, Status, utc};
 
-use crate::judges::{self, CheckpointJudge, HeaderJudge, PolicyJudge, VotesJudge};
+use crate::judges::{self, CheckpointJudge, HeaderJudge, PolicyJudge, ProofJudge, VotesJudge};
 use crate::roots::TrustRoots;
 use crate::verdict::{Branch, Verdict};
 
@@ -22,9 +23,16 @@ pub struct Disclosure<'a> {
     pub outputs: Option<&'a [Batch]>,
 }
 
-/// Judges the receipt file `file` under `roots` at the moment `at`, with what the owner discloses or without.
+/// Judges the receipt file `file` under `roots` at the moment `at`, with what the owner discloses or without. `system`
+/// verifies zero-knowledge proofs; without it a receipt that rests on one is rejected.
 #[must_use]
-pub fn verify(file: &[u8], roots: &TrustRoots, at: Millis, disclosed: Option<&Disclosure<'_>>) -> Verdict {
+pub fn verify(
+    file: &[u8],
+    roots: &TrustRoots,
+    at: Millis,
+    disclosed: Option<&Disclosure<'_>>,
+    system: Option<&dyn ProofSystem>,
+) -> Verdict {
     let mut receipt = Vec::new();
     let opened = read(file, at, &mut receipt);
     let mut branches = vec![Branch { about: "receipt", findings: receipt }];
@@ -48,10 +56,16 @@ pub fn verify(file: &[u8], roots: &TrustRoots, at: Millis, disclosed: Option<&Di
     draw.extend(optional(&CheckpointJudge { roots }, &context));
     draw.extend(judges::draw(&context, policy.as_ref()));
     add("draw", draw);
-    add("votes", votes(&context));
+    let verifier = match claims.verification_used {
+        Verification::Proof => judges::verifier(&context, system),
+        _ => Err("nothing was proven".to_owned()),
+    };
+    let verifier = verifier.as_deref().map_err(String::as_str);
+    let (about, findings) = result(&context, verifier);
+    add(about, findings);
     add("log", judges::log(&context, policy.as_ref(), roots));
     if let Some(disclosed) = disclosed {
-        add("opening", judges::opening(&context, disclosed));
+        add("opening", judges::opening(&context, disclosed, verifier.ok()));
     }
     add("limits of this receipt", limits(&context));
     Verdict { claims: Some(claims), branches }
@@ -105,30 +119,27 @@ fn optional(judge: &impl Judge, context: &Context<'_>) -> Vec<Finding> {
     }
 }
 
-fn votes(context: &Context<'_>) -> Vec<Finding> {
+/// Whether the result is right.
+fn result(context: &Context<'_>, verifier: Result<&dyn Verifier, &str>) -> (&'static str, Vec<Finding>) {
     match context.claims.verification_used {
-        Verification::Quorum { .. } => required(&VotesJudge, context),
+        Verification::Quorum { .. } => ("votes", required(&VotesJudge, context)),
         Verification::Signed => {
-            vec![Finding::new(
-                "RCP-50",
-                Status::NotShown,
-                "that the result is right: one node computed it alone",
-            )]
+            let text = "that the result is right: one node computed it alone";
+            ("votes", vec![Finding::new("RCP-50", Status::NotShown, text)])
         }
-        Verification::Proof => {
-            vec![Finding::new("RCP-50", Status::Fails, "this version cannot verify zero-knowledge proofs")]
-        }
+        Verification::Proof => ("proof", required(&ProofJudge { verifier }, context)),
     }
 }
 
 /// What no check of this version shows, and what the chosen protection leaves visible.
 fn limits(context: &Context<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for kind in
-        [EvidenceKind::Attestation, EvidenceKind::Proof, EvidenceKind::Ciphertext, EvidenceKind::Privacy]
-    {
+    let proofs = [EvidenceKind::Proof, EvidenceKind::Registration];
+    let proofs = proofs.iter().filter(|_| context.claims.verification_used != Verification::Proof);
+    let others = [EvidenceKind::Attestation, EvidenceKind::Ciphertext, EvidenceKind::Privacy];
+    for kind in others.iter().chain(proofs).copied() {
         if context.file.evidence(kind).is_some() {
-            let text = format!("{kind} evidence is present, and this version has no judge of it");
+            let text = format!("{kind} evidence is present, and nothing in this verdict rests on it");
             findings.push(Finding::new("RCP-80", Status::NotShown, text));
         }
     }

@@ -99,7 +99,7 @@ fn genuine_vectors_are_made_again_and_accepted() {
     for (name, bytes) in genuine() {
         frozen(name, &bytes);
         if name.ends_with(".receipt") {
-            let verdict = verify(&bytes, &roots, NOW, None);
+            let verdict = verify(&bytes, &roots, NOW, None, None);
             assert!(verdict.is_accepted(), "{name}: {}", verdict.text());
         }
     }
@@ -110,7 +110,7 @@ fn genuine_vectors_are_made_again_and_accepted() {
 fn each_wrong_vector_is_rejected_by_the_rule_in_its_name() {
     for (name, bytes) in wrong() {
         frozen(name, &bytes);
-        let verdict = verify(&bytes, &roots(), NOW, None);
+        let verdict = verify(&bytes, &roots(), NOW, None, None);
         let rule = verdict.failures().next().map(|finding| finding.id);
         assert_eq!(rule, Some(&name[..6]), "{name}: {}", verdict.text());
     }
@@ -168,7 +168,7 @@ fn the_corpora_of_the_fuzz_targets_are_replayed() {
         ("receipt", |bytes| {
             sealgrid_protocol::receipt::fuzz_parse(bytes);
             sealgrid_verify::fuzz_parse(bytes);
-            let _ = verify(bytes, &roots(), NOW, None).text();
+            let _ = verify(bytes, &roots(), NOW, None, None).text();
         }),
         ("verify", |bytes| sealgrid_verify::fuzz::receipt(bytes, &roots(), NOW)),
         ("directory", sealgrid_protocol::directory::fuzz_parse),

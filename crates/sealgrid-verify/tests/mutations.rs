@@ -31,13 +31,13 @@ fn flipped(bytes: &[u8], mut accepts: impl FnMut(&[u8]) -> bool) {
 }
 
 fn accepted(file: &ReceiptFile) -> bool {
-    verify(&file.encode(), &roots(), NOW, None).is_accepted()
+    verify(&file.encode(), &roots(), NOW, None, None).is_accepted()
 }
 
 #[test]
 fn ten_thousand_flipped_bits_of_a_receipt_file_are_rejected() {
     let roots = roots();
-    flipped(&Fixture::disputed().file().encode(), |bytes| verify(bytes, &roots, NOW, None).is_accepted());
+    flipped(&Fixture::disputed().file().encode(), |bytes| verify(bytes, &roots, NOW, None, None).is_accepted());
 }
 
 #[test]
@@ -64,7 +64,7 @@ fn ten_thousand_flipped_bits_of_the_evidence_are_rejected_although_the_checksum_
             (evidence.bytes, rest) = (own.to_vec(), behind);
         }
         let read = ReceiptFile::decode(&file.encode()).expect("the checksum is right");
-        read.check_evidence(&claims).is_ok() && verify(&read.encode(), &roots, NOW, None).is_accepted()
+        read.check_evidence(&claims).is_ok() && verify(&read.encode(), &roots, NOW, None, None).is_accepted()
     });
 }
 

@@ -15,7 +15,7 @@ use sealgrid_seal::secret::Secret;
 use sealgrid_verify::{Disclosure, Verdict, verify};
 
 fn judge(file: &ReceiptFile) -> Verdict {
-    verify(&file.encode(), &roots(), NOW, None)
+    verify(&file.encode(), &roots(), NOW, None, None)
 }
 
 #[track_caller]
@@ -39,7 +39,7 @@ fn genuine_receipts_of_every_kind_are_accepted() {
         let opening = fixture.opening();
         let (inputs, outputs) = ([batch(3)], [batch(7)]);
         let disclosure = Disclosure { opening: &opening, inputs: Some(&inputs), outputs: Some(&outputs) };
-        let verdict = verify(&fixture.file().encode(), &roots(), NOW, Some(&disclosure));
+        let verdict = verify(&fixture.file().encode(), &roots(), NOW, Some(&disclosure), None);
         accepted(&verdict);
         let holds =
             |id| verdict.findings().any(|finding| finding.id == id && finding.status == Status::Holds);
@@ -300,13 +300,13 @@ fn a_verdict_has_a_stable_json_form() {
       }
     ]
     "#);
-    let rejected = verify(b"no receipt", &roots(), NOW, None).json();
+    let rejected = verify(b"no receipt", &roots(), NOW, None, None).json();
     insta::assert_snapshot!(serde_json::to_string(&rejected).expect("plain values"), @r#"{"accepted":false,"branches":[{"about":"receipt","findings":[{"code":"E-VER-01","id":"RCP-01","status":"fails","text":"not a receipt file: malformed at byte 0"}]}],"claims":null,"code":"E-VER-01","exit":4,"version":1}"#);
 }
 
 #[test]
 fn a_receipt_that_is_no_receipt_is_rejected() {
-    rejected(&verify(b"", &roots(), NOW, None), "RCP-01", "E-VER-01");
+    rejected(&verify(b"", &roots(), NOW, None, None), "RCP-01", "E-VER-01");
     let mut file = Fixture::signed().file();
     file.receipt = sealgrid_protocol::claims::SignedClaims::from_bytes(b"no receipt".to_vec());
     rejected(&judge(&file), "RCP-02", "E-VER-02");
@@ -319,8 +319,8 @@ fn a_receipt_that_is_no_receipt_is_rejected() {
 #[test]
 fn a_receipt_from_the_future_is_rejected() {
     let file = Fixture::signed().file().encode();
-    rejected(&verify(&file, &roots(), REQUESTED + 699, None), "RCP-14", "E-VER-05");
-    accepted(&verify(&file, &roots(), REQUESTED + 700, None));
+    rejected(&verify(&file, &roots(), REQUESTED + 699, None, None), "RCP-14", "E-VER-05");
+    accepted(&verify(&file, &roots(), REQUESTED + 700, None, None));
 }
 
 #[test]
@@ -363,7 +363,7 @@ fn a_directory_that_does_not_hold_is_rejected() {
     let mut other = directory();
     other.log.key = signer(99).public();
     let roots = sealgrid_verify::TrustRoots::danger_from_directory(&other, 2).expect("sound roots");
-    rejected(&verify(&fixture.file().encode(), &roots, NOW, None), "RCP-16", "E-VER-14");
+    rejected(&verify(&fixture.file().encode(), &roots, NOW, None, None), "RCP-16", "E-VER-14");
     fixture.claims.reserves_used = vec![signer(50).public()];
     rejected(&judge(&fixture.file()), "RCP-17", "E-VER-14");
     altered("RCP-18", "E-VER-14", |f| f.claims.environment = Environment::IntelTdx);
@@ -549,7 +549,7 @@ fn an_opening_that_does_not_open_is_rejected() {
             inputs: inputs.as_ref().map(<[_; 1]>::as_slice),
             outputs: outputs.as_ref().map(<[_; 1]>::as_slice),
         };
-        rejected(&verify(&bytes, &roots(), NOW, Some(&disclosure)), rule, code);
+        rejected(&verify(&bytes, &roots(), NOW, Some(&disclosure), None), rule, code);
     };
     reject("RCP-70", "E-VER-09", &Opening { job: unrelated().0, key: job_key() }, Some(3), None);
     reject("RCP-71", "E-VER-09", &opening, Some(4), None);
@@ -557,7 +557,7 @@ fn an_opening_that_does_not_open_is_rejected() {
     // With another key the branches do not hash to their parents either.
     reject("RCP-50", "E-VER-17", &Opening { job: opening.job, key: Secret::new([1; 32]) }, Some(3), None);
     let nothing = Disclosure { opening: &opening, inputs: None, outputs: None };
-    let verdict = verify(&bytes, &roots(), NOW, Some(&nothing));
+    let verdict = verify(&bytes, &roots(), NOW, Some(&nothing), None);
     accepted(&verdict);
     assert!(verdict.findings().any(|finding| finding.id == "RCP-73" && finding.status == Status::NotShown));
     assert!(

@@ -55,7 +55,7 @@ pub struct Kept {
 
 /// Guesses for a grid that nobody has measured: the machine of the documentation on loopback, rounded up.
 const COSTS: MeasuredCosts =
-    MeasuredCosts { job_us: 3_000, record_ns: 5_000, round_trip_us: 1_000, bytes_per_ms: 100_000 };
+    MeasuredCosts { job_us: 3_000, record_ns: 5_000, proof_us: 200_000, round_trip_us: 1_000, bytes_per_ms: 100_000 };
 
 /// A client's runtime.
 pub fn started(runtime: &mut tokio::runtime::Builder) -> Result<tokio::runtime::Runtime, Failure> {
@@ -393,6 +393,7 @@ fn facts(found: &Found, records: u32) -> JobFacts {
         output_record_bytes: card.outputs.iter().map(|output| bytes(&output.value_type)).sum(),
         records,
         client_holds_model: found.graph.is_some(),
+        registered: found.public.registration.is_some(),
     }
 }
 

@@ -12,6 +12,7 @@ pub use sealgrid_proof::file::{
     RegisteredParameters, Results, Values,
 };
 use sealgrid_proof::registration::NotRegistrable;
+pub use sealgrid_proof::system::ASSUMES as PROOFS_ASSUME;
 use sealgrid_proof::system::System;
 pub use sealgrid_proof::values::Side;
 use sealgrid_seal::secret::Secret;

@@ -6,8 +6,8 @@
 //! them. Every question is repeated until it is answered or its time is over, so loss, duplication and reordering need no
 //! rule of their own; an answer that nobody waits for is dropped.
 //!
-//! A job passes through: vote → reveal → settle (only when votes differ) → endorse → decided. `signed` goes from vote to
-//! decided.
+//! A job passes through: vote → reveal → settle (only when votes differ) → endorse → decided. `signed` and `proof` go from
+//! vote to decided; a proof is checked in between.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -16,8 +16,9 @@ use minicbor::{Decode, Encode};
 use rand_core::CryptoRng;
 use sealgrid_graph::execute::Batch;
 use sealgrid_graph::integer::Graph;
+use sealgrid_graph::proving::{Side, Statement, Verifier};
 use sealgrid_seal::canonical;
-use sealgrid_seal::digest::{Commitment, labels};
+use sealgrid_seal::digest::{Commitment, CommitmentKey, labels};
 use sealgrid_seal::envelope::{self, JobPublicKey, ReplyKey, Sealed};
 use sealgrid_seal::identity::{PublicIdentity, SigningIdentity};
 use sealgrid_seal::rand_core;
@@ -28,7 +29,7 @@ use super::header::{
     CommittedPayload, JobHeader, OnDispute, PAYLOAD_BYTES_MAX, Payload, RefereeRule, VERSION, commit_outputs,
 };
 use super::message::{
-    AskBranches, AskOperands, Assign, Endorse, Exchange, Message, Open, OperandLeaf, Operands, Refer, Why,
+    Answer, AskBranches, AskOperands, Assign, Endorse, Exchange, Message, Open, OperandLeaf, Operands, Refer, Why,
 };
 use super::statement::{Branches, Commit, Finding, Reveal, Signed};
 use super::work::{Judged, Unusable, adjudicate, open_batches, open_operands, open_output, refer_aad};
@@ -37,9 +38,9 @@ use crate::machine::{self, Machine, Millis, Ticket};
 use crate::names::{Environment, JobId, Verification};
 
 /// What a client asks its performer to do.
-pub type ClientEffect = machine::Effect<Message, Adjudicate, ClientReport>;
-/// What happens to a client. Finished work is the finding, or why there is none.
-pub type ClientEvent = machine::Event<Message, Result<Judged, Why>, ()>;
+pub type ClientEffect = machine::Effect<Message, ClientWork, ClientReport>;
+/// What happens to a client.
+pub type ClientEvent = machine::Event<Message, ClientDone, ()>;
 
 /// A party as the directory lists it.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -126,7 +127,55 @@ impl Plan {
     }
 }
 
-/// Work of a client that referees its own dispute: one operation on the reference.
+/// Work of a client.
+#[derive(Debug, Clone)]
+pub enum ClientWork {
+    /// To referee its own dispute.
+    Adjudicate(Adjudicate),
+    /// To check a proof.
+    Check(CheckProof),
+}
+
+/// What a client's work yields.
+#[derive(Debug, Clone)]
+pub enum ClientDone {
+    /// The finding, or why there is none.
+    Judged(Result<Judged, Why>),
+    /// Whether the proof holds.
+    Checked(bool),
+}
+
+impl ClientWork {
+    /// Does it. `model` is the header's model, `None` when the client does not hold it after all; `verifier` is the model's,
+    /// without which no proof holds.
+    #[must_use]
+    pub fn perform(&self, model: Option<&Graph>, verifier: Option<&dyn Verifier>) -> ClientDone {
+        match self {
+            Self::Adjudicate(work) => ClientDone::Judged(work.perform(model)),
+            Self::Check(work) => {
+                ClientDone::Checked(verifier.is_some_and(|verifier| work.perform(verifier)))
+            }
+        }
+    }
+}
+
+/// Checks that a proof leads from the job's input to the output that came with it.
+#[derive(Debug, Clone)]
+pub struct CheckProof {
+    statement: Statement,
+    key: Arc<CommitmentKey>,
+    output: Arc<Vec<Batch>>,
+    proof: Arc<Vec<u8>>,
+}
+
+impl CheckProof {
+    fn perform(&self, verifier: &dyn Verifier) -> bool {
+        let committed = verifier.commit(Side::Outputs, &self.key, &self.output);
+        committed == Ok(self.statement.output) && verifier.verify(&self.statement, &self.proof).is_ok()
+    }
+}
+
+/// To referee a dispute: one operation on the reference.
 #[derive(Debug, Clone)]
 pub struct Adjudicate {
     header: Arc<JobHeader>,
@@ -136,11 +185,8 @@ pub struct Adjudicate {
 }
 
 impl Adjudicate {
-    /// Does it. `model` is the header's model, `None` when the client does not hold it after all.
-    ///
-    /// # Errors
     /// [`Why::UnknownModel`] without the model, [`Why::BadQuestion`] when the operands shown are not the operation's.
-    pub fn perform(&self, model: Option<&Graph>) -> Result<Judged, Why> {
+    fn perform(&self, model: Option<&Graph>) -> Result<Judged, Why> {
         let model = model.ok_or(Why::UnknownModel)?;
         adjudicate(model, &self.header, self.operation, &self.values, &self.operands)
     }
@@ -265,8 +311,24 @@ struct Voter {
     commit: Option<Signed<Commit>>,
     reveal: Option<Signed<Reveal>>,
     output: Option<Vec<Batch>>,
+    /// What it answered alone, while its proof is being checked.
+    checking: Option<Box<Answered>>,
     out: bool,
     unreachable: bool,
+}
+
+impl Voter {
+    /// Whether neither its vote nor its answer has come.
+    fn is_waited_for(&self) -> bool {
+        self.commit.is_none() && self.checking.is_none()
+    }
+}
+
+/// An answer of one who answers alone, whose receipt and output hold.
+struct Answered {
+    receipt: Vec<u8>,
+    output: Arc<Vec<Batch>>,
+    proof: Arc<Vec<u8>>,
 }
 
 /// What is durable of a voter, before it is assigned anything.
@@ -364,6 +426,8 @@ const CLOCK: Ticket = Ticket(3);
 const JUDGE: Ticket = Ticket(4);
 /// Voter of rank `r` has ticket `VOTERS + r`.
 const VOTERS: u64 = 16;
+/// The check of the proof of the voter of rank `r` has ticket `CHECKS + r`.
+const CHECKS: u64 = 64;
 
 /// The client's machine for one job.
 pub struct ClientMachine<R> {
@@ -578,6 +642,7 @@ impl<R: CryptoRng> ClientMachine<R> {
             commit: None,
             reveal: None,
             output: None,
+            checking: None,
             out: false,
             unreachable: false,
         }
@@ -629,7 +694,7 @@ impl<R: CryptoRng> ClientMachine<R> {
     }
 
     fn signed_draft(&self, rank: usize, party: &Party) -> Option<Claims> {
-        if self.header.verification != Verification::Signed {
+        if !self.header.verification.is_alone() {
             return None;
         }
         let mut draft = self.claims(rank, Commitment([0; 32]), self.header.requested, None);
@@ -666,7 +731,7 @@ impl<R: CryptoRng> ClientMachine<R> {
         }
         match message {
             Message::Commit(commit) => self.committed(now, &from, commit),
-            Message::Answer(answer) => self.answered(now, &from, answer.receipt, &answer.output),
+            Message::Answer(answer) => self.answered(now, &from, answer),
             Message::Reveal(message) => self.revealed(&from, message.reveal, &message.output),
             Message::Branches(branches) => self.branched(&from, branches),
             Message::Operands(operands) => self.shown(now, &from, &operands),
@@ -678,7 +743,7 @@ impl<R: CryptoRng> ClientMachine<R> {
     }
 
     fn committed(&mut self, now: Millis, from: &PublicIdentity, commit: Signed<Commit>) {
-        if self.header.verification == Verification::Signed || commit.verify_from(from, self.job).is_err() {
+        if self.header.verification.is_alone() || commit.verify_from(from, self.job).is_err() {
             return;
         }
         let Some(index) = self.voter_of(from) else { return };
@@ -704,30 +769,77 @@ impl<R: CryptoRng> ClientMachine<R> {
         matches!(self.phase, Phase::Vote | Phase::Fix | Phase::Reveal { .. })
     }
 
-    fn answered(&mut self, now: Millis, from: &PublicIdentity, receipt: Vec<u8>, sealed: &[u8]) {
+    fn answered(&mut self, now: Millis, from: &PublicIdentity, answer: Answer) {
         let Some(index) = self.voter_of(from).filter(|index| !self.voters[*index].out) else { return };
-        if !matches!(self.phase, Phase::Vote) {
+        if !matches!(self.phase, Phase::Vote) || self.voters[index].checking.is_some() {
             return;
         }
-        match self.check_answer(index, &receipt, sealed) {
-            Some(output) => {
+        let Some((claims, output)) = self.check_answer(index, &answer) else {
+            return self.unseat(now, index, FaultKind::Refuse);
+        };
+        let Answer { receipt, proof, .. } = answer;
+        match proof {
+            None => {
                 let evidence = vec![self.header_evidence()];
                 self.decide(Decision::Accept(Accepted { output, receipt, evidence }));
             }
-            None => self.unseat(now, index, FaultKind::Refuse),
+            Some(proof) => self.check_proof(index, &claims, receipt, output, proof),
         }
     }
 
-    /// QUORUM-19: the receipt is the draft with output and time, and the output is the one it names.
-    fn check_answer(&self, index: usize, receipt: &[u8], sealed: &[u8]) -> Option<Vec<Batch>> {
+    /// QUORUM-19: the receipt is the draft with output, time and proof, and the output is the one it names; of a proof, the
+    /// proof says which.
+    fn check_answer(&self, index: usize, answer: &Answer) -> Option<(Claims, Vec<Batch>)> {
         let voter = &self.voters[index];
         let draft = voter.assign.draft.as_ref()?;
-        let claims = SignedClaims::from_bytes(receipt.to_vec()).verify().ok()?;
-        let expected = Claims { output: claims.output, finished: claims.finished, ..draft.clone() };
+        let claims = SignedClaims::from_bytes(answer.receipt.clone()).verify().ok()?;
+        let expected = draft.completed(claims.output, claims.finished, answer.proof.as_deref());
         let in_time = (self.header.requested..=self.header.deadline).contains(&claims.finished);
-        let output = open_batches(self.job, &voter.reply, sealed)?;
-        let committed = commit_outputs(&self.payload.job_key, &self.header.shape, &output)?;
-        (claims == expected && in_time && committed == claims.output).then_some(output)
+        let output = open_batches(self.job, &voter.reply, &answer.output)?;
+        let is_named = match self.header.verification {
+            Verification::Proof => answer.proof.is_some(),
+            _ => {
+                let committed = commit_outputs(&self.payload.job_key, &self.header.shape, &output)?;
+                answer.proof.is_none() && committed == claims.output
+            }
+        };
+        (claims == expected && in_time && is_named).then_some((claims, output))
+    }
+
+    fn check_proof(
+        &mut self,
+        index: usize,
+        claims: &Claims,
+        receipt: Vec<u8>,
+        output: Vec<Batch>,
+        proof: Vec<u8>,
+    ) {
+        let (output, proof) = (Arc::new(output), Arc::new(proof));
+        let work = CheckProof {
+            statement: claims.proven(),
+            key: Arc::new(self.payload.job_key.duplicate()),
+            output: Arc::clone(&output),
+            proof: Arc::clone(&proof),
+        };
+        let ticket = Ticket(CHECKS + self.voters[index].rank as u64);
+        self.voters[index].checking = Some(Box::new(Answered { receipt, output, proof }));
+        self.effects.push_back(ClientEffect::Run { ticket, work: ClientWork::Check(work) });
+    }
+
+    /// A proof that does not hold costs its maker the place; the next reserve is asked.
+    fn checked(&mut self, now: Millis, ticket: Ticket, holds: bool) {
+        let rank = ticket.0.checked_sub(CHECKS);
+        let index = self.voters.iter().position(|voter| Some(voter.rank as u64) == rank);
+        let Some(index) = index.filter(|_| matches!(self.phase, Phase::Vote)) else { return };
+        let Some(answered) = self.voters[index].checking.take() else { return };
+        if !holds {
+            return self.unseat(now, index, FaultKind::BadProof);
+        }
+        let Answered { receipt, output, proof } = *answered;
+        let proof = Evidence { kind: EvidenceKind::Proof, bytes: Arc::unwrap_or_clone(proof) };
+        let evidence = vec![self.header_evidence(), proof];
+        let output = Arc::unwrap_or_clone(output);
+        self.decide(Decision::Accept(Accepted { output, receipt, evidence }));
     }
 
     fn revealed(&mut self, from: &PublicIdentity, signed: Signed<Reveal>, sealed: &[u8]) {
@@ -808,6 +920,7 @@ impl<R: CryptoRng> ClientMachine<R> {
                     values,
                     operands: Arc::clone(&batches),
                 };
+                let work = ClientWork::Adjudicate(work);
                 self.effects.push_back(ClientEffect::Run { ticket: JUDGE, work });
                 None
             }
@@ -918,7 +1031,7 @@ impl<R: CryptoRng> ClientMachine<R> {
     fn refused(&mut self, now: Millis, from: &PublicIdentity, exchange: Exchange, why: Why) {
         if let Some(index) = self.voter_of(from).filter(|index| !self.voters[*index].out) {
             match (&self.phase, exchange) {
-                (Phase::Vote, Exchange::Assign) if self.voters[index].commit.is_none() => {
+                (Phase::Vote, Exchange::Assign) if self.voters[index].is_waited_for() => {
                     self.unseat(now, index, FaultKind::Refuse);
                 }
                 (Phase::Reveal { .. }, Exchange::Open) if self.voters[index].reveal.is_none() => {
@@ -946,7 +1059,7 @@ impl<R: CryptoRng> ClientMachine<R> {
     fn unreachable(&mut self, now: Millis, peer: &PublicIdentity) {
         if let Some(index) = self.voter_of(peer).filter(|index| !self.voters[*index].out) {
             self.voters[index].unreachable = true;
-            if matches!(self.phase, Phase::Vote) && self.voters[index].commit.is_none() {
+            if matches!(self.phase, Phase::Vote) && self.voters[index].is_waited_for() {
                 self.unseat(now, index, FaultKind::Unreachable);
             }
             return;
@@ -1000,7 +1113,7 @@ impl<R: CryptoRng> ClientMachine<R> {
         for index in 0..self.voters.len() {
             let voter = &self.voters[index];
             let waited = match self.phase {
-                Phase::Vote => voter.commit.is_none(),
+                Phase::Vote => voter.is_waited_for(),
                 Phase::Reveal { .. } => voter.reveal.is_none(),
                 _ => false,
             };
@@ -1013,7 +1126,7 @@ impl<R: CryptoRng> ClientMachine<R> {
     fn step_vote(&mut self, now: Millis) -> bool {
         for index in 0..self.voters.len() {
             let voter = &self.voters[index];
-            if !voter.out && voter.commit.is_none() && now >= voter.due {
+            if !voter.out && voter.is_waited_for() && now >= voter.due {
                 self.unseat(now, index, self.late(index));
                 return true;
             }
@@ -1024,7 +1137,7 @@ impl<R: CryptoRng> ClientMachine<R> {
             return true;
         }
         let voted = |voter: &Voter| voter.out || voter.commit.is_some();
-        if self.header.verification == Verification::Signed || !self.voters.iter().all(voted) {
+        if self.header.verification.is_alone() || !self.voters.iter().all(voted) {
             return false;
         }
         let record = OpenRecord {
@@ -1217,7 +1330,7 @@ impl<R: CryptoRng> ClientMachine<R> {
 
     /// Votes, and the dispute when there was one.
     fn dispute_evidence(&self) -> Vec<Evidence> {
-        if self.header.verification == Verification::Signed {
+        if self.header.verification.is_alone() {
             return Vec::new();
         }
         let mut evidence = vec![Evidence { kind: EvidenceKind::Votes, bytes: self.votes().to_bytes() }];
@@ -1368,7 +1481,7 @@ impl<R: CryptoRng> ClientMachine<R> {
         let mut questions: Vec<(usize, Message)> = Vec::new();
         match &self.phase {
             Phase::Vote if self.plan_durable => {
-                let waiting = |voter: &&Voter| !voter.out && voter.commit.is_none() && voter.durable;
+                let waiting = |voter: &&Voter| !voter.out && voter.is_waited_for() && voter.durable;
                 let assign = |voter: &Voter| (voter.rank, Message::Assign(Arc::clone(&voter.assign)));
                 questions.extend(self.voters.iter().filter(waiting).map(assign));
             }
@@ -1424,7 +1537,7 @@ impl<R: CryptoRng> ClientMachine<R> {
         }
         let due = match &self.phase {
             Phase::Vote => {
-                let waiting = self.voters.iter().filter(|voter| !voter.out && voter.commit.is_none());
+                let waiting = self.voters.iter().filter(|voter| !voter.out && voter.is_waited_for());
                 waiting.map(|voter| voter.due).min()
             }
             Phase::Reveal { due } | Phase::Endorse { due, .. } => Some(*due),
@@ -1453,7 +1566,8 @@ where
 fn read_plan(bytes: &[u8]) -> Option<Plan> {
     let PlanRecord { version: _, header, payload, parties, evidence, patience } = read(bytes)?;
     let payload = Payload::decode(&SecretBytes::new(payload)).ok()?;
-    Some(Plan { header, payload: CommittedPayload::new(payload), parties, evidence, patience })
+    let payload = CommittedPayload::committed(payload, header.input);
+    Some(Plan { header, payload, parties, evidence, patience })
 }
 
 impl<R: CryptoRng> Machine for ClientMachine<R> {
@@ -1468,9 +1582,12 @@ impl<R: CryptoRng> Machine for ClientMachine<R> {
             ClientEvent::Received { from, message } => self.received(now, from, message),
             ClientEvent::Unreachable { peer } => self.unreachable(now, &peer),
             ClientEvent::Stored { ticket } => self.stored(now, ticket),
-            ClientEvent::Ran { ticket: JUDGE, outcome } => self.judged(now, outcome),
+            ClientEvent::Ran { outcome: ClientDone::Judged(judged), .. } => self.judged(now, judged),
+            ClientEvent::Ran { ticket, outcome: ClientDone::Checked(holds) } => {
+                self.checked(now, ticket, holds);
+            }
             ClientEvent::TimedOut { .. } => self.timer = None,
-            ClientEvent::Ran { .. } | ClientEvent::Appended { .. } => {}
+            ClientEvent::Appended { .. } => {}
         }
         self.advance(now);
     }

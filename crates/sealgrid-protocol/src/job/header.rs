@@ -118,7 +118,7 @@ pub struct JobHeader {
     /// The outer form of its traces.
     #[n(4)]
     pub shape: TraceShape,
-    /// [`commit_inputs`].
+    /// [`commit_inputs`]; for `proof` the proof system's own commitment.
     #[n(5)]
     pub input: Commitment,
     /// Records in the input.
@@ -240,11 +240,10 @@ impl JobHeader {
 
     fn check_parties(&self) -> Result<(), HeaderError> {
         let size_allowed = match self.verification {
-            Verification::Signed => true,
+            Verification::Signed | Verification::Proof => true,
             Verification::Quorum { members } => QUORUM_MEMBERS.contains(&members),
-            Verification::Proof => false,
         };
-        require(size_allowed, "JOB-05", "neither signed nor a quorum of 2 to 9")?;
+        require(size_allowed, "JOB-05", "neither signed, nor proven, nor a quorum of 2 to 9")?;
         require(self.committee.len() == self.members(), "JOB-05", "committee is not of the size in use")?;
         let mut parties: Vec<_> = self.parties().collect();
         let count = parties.len();
@@ -382,6 +381,12 @@ impl CommittedPayload {
     #[must_use]
     pub fn new(payload: Payload) -> Self {
         let input = commit_inputs(&payload.job_key, &payload.inputs);
+        Self { payload, input }
+    }
+
+    /// A payload whose inputs were committed to before, in whatever way the job's verification has it.
+    #[must_use]
+    pub fn committed(payload: Payload, input: Commitment) -> Self {
         Self { payload, input }
     }
 

@@ -19,6 +19,8 @@ use crate::names::JobId;
 
 /// Most bytes of votes as evidence.
 pub const VOTES_BYTES_MAX: usize = 8 << 20;
+/// Most bytes of a proof of a run.
+pub const PROOF_BYTES_MAX: usize = 4 << 20;
 /// Most bytes of a dispute as evidence.
 pub const DISPUTE_BYTES_MAX: usize = 8 << 20;
 
@@ -31,7 +33,7 @@ pub enum Message {
     /// Node: I have voted (quorum).
     #[n(1)]
     Commit(#[n(0)] Signed<Commit>),
-    /// Node: here is the result (`signed`).
+    /// Node: here is the result (`signed`, `proof`).
     #[n(2)]
     Answer(#[n(0)] Answer),
     /// Client: these are all the votes; show yours.
@@ -104,7 +106,7 @@ pub struct Assign {
     /// [`super::header::Payload`], sealed to the node's job key; associated data is the header.
     #[n(1)]
     pub payload: Sealed,
-    /// For `signed`: the claims to complete and sign. For a quorum `None`.
+    /// For `signed` and `proof`: the claims to complete and sign. For a quorum `None`.
     #[n(2)]
     pub draft: Option<Claims>,
 }
@@ -121,6 +123,9 @@ pub struct Answer {
     /// The output under the reply key.
     #[cbor(n(2), with = "minicbor::bytes")]
     pub output: Vec<u8>,
+    /// For `proof`: the proof, as a file.
+    #[cbor(n(3), with = "minicbor::bytes")]
+    pub proof: Option<Vec<u8>>,
 }
 
 /// All votes of a job.
@@ -341,11 +346,19 @@ pub enum Why {
     #[n(12)]
     #[error("the job costs more than the node gives one job")]
     TooCostly,
+    /// The node cannot prove runs of the model.
+    #[n(13)]
+    #[error("the node cannot prove runs of the model")]
+    NoProof,
+    /// None of the openings of the model's registration that the node may spend is left.
+    #[n(14)]
+    #[error("the node may make no more proofs of the model")]
+    NoOpening,
 }
 
 impl Why {
     /// Every reason.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::Malformed,
         Self::NotAParty,
         Self::OtherClient,
@@ -359,6 +372,8 @@ impl Why {
         Self::BadQuestion,
         Self::BadClaims,
         Self::TooCostly,
+        Self::NoProof,
+        Self::NoOpening,
     ];
 
     /// The code in docs/reference/errors/quorum.md.
@@ -378,6 +393,8 @@ impl Why {
             Self::BadQuestion => "E-QRM-09",
             Self::BadClaims => "E-QRM-10",
             Self::TooCostly => "E-RES-61",
+            Self::NoProof => "E-AVL-64",
+            Self::NoOpening => "E-RES-62",
         }
     }
 }
@@ -494,7 +511,10 @@ impl Exchange {
     pub const fn bytes_max(self) -> usize {
         const SLACK: usize = 4 << 10;
         match self {
-            Self::Assign | Self::Refer => PAYLOAD_BYTES_MAX + HEADER_BYTES_MAX + RECEIPT_BYTES_MAX + SLACK,
+            Self::Assign => {
+                PAYLOAD_BYTES_MAX + HEADER_BYTES_MAX + RECEIPT_BYTES_MAX + PROOF_BYTES_MAX + SLACK
+            }
+            Self::Refer => PAYLOAD_BYTES_MAX + HEADER_BYTES_MAX + RECEIPT_BYTES_MAX + SLACK,
             // An output, and for each of at most 256 values its way up a tree of at most 2^20 leaves.
             Self::Open => PAYLOAD_BYTES_MAX + 256 * 22 * 34 + SLACK,
             // The operands of one operation, each with its way up or the commitments to all inputs.

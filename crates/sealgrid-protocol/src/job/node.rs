@@ -21,7 +21,7 @@ use super::message::{
     Answer, Assign, Endorse, Exchange, Message, Open, Receipt, Refer, Refusal, RevealMessage, Why,
 };
 use super::statement::{Branches, Commit, Finding, Reveal, Signed, vote_digest};
-use super::work::{Done, Judged, Run, Work};
+use super::work::{Done, Judged, Proven, Run, Work};
 use crate::claims::{Claims, EvidenceKind};
 use crate::machine::{self, Machine, Millis, Ticket};
 use crate::names::{Environment, JobId, Verification};
@@ -81,7 +81,7 @@ pub enum NodeReport {
     },
     /// Its vote is durable and sent.
     Vote(JobId),
-    /// Its result was sent with a receipt (`signed`), or a receipt was signed for its committee.
+    /// Its result was sent with a receipt (`signed`, `proof`), or a receipt was signed for its committee.
     Sign(JobId),
     /// A question was refused.
     Refuse {
@@ -109,7 +109,7 @@ enum Record {
         #[n(3)]
         trace: Commitment,
     },
-    /// `signed`: all that is needed to give the same answer to the same assignment.
+    /// `signed` and `proof`: all that is needed to give the same answer to the same assignment.
     #[n(2)]
     Answer {
         #[n(0)]
@@ -142,15 +142,15 @@ struct Vote {
 enum State {
     /// Running for the first time.
     Execute,
-    /// `signed`: running, and what the result will complete.
+    /// `signed` and `proof`: running, and what the result will complete.
     Sign(Box<Draft>),
     /// The vote is being made durable.
     Store(Vote),
     /// The vote is sent.
     Voted(Vote),
-    /// `signed`: the result is being made durable.
+    /// `signed` and `proof`: the result is being made durable.
     StoreAnswer(Box<Answer>),
-    /// `signed`: the result is sent.
+    /// `signed` and `proof`: the result is sent.
     Answered(Box<Answer>),
 }
 
@@ -163,7 +163,7 @@ struct Draft {
 struct Entry {
     client: PublicIdentity,
     deadline: Millis,
-    /// `None` for `signed`: nothing is run again, and the payload is the work's alone, to be opened where it lies.
+    /// `None` for `signed` and `proof`: nothing is run again, and the payload is the work's alone, to be opened where it lies.
     assign: Option<Arc<Assign>>,
     digest: Digest,
     state: State,
@@ -232,7 +232,7 @@ impl Entry {
 
     /// The assignment of a quorum's job.
     fn assign(&self) -> &Arc<Assign> {
-        self.assign.as_ref().expect("asked for a job that votes, never for one of `signed`")
+        self.assign.as_ref().expect("asked for a job that votes, never where one answers alone")
     }
 }
 
@@ -411,15 +411,16 @@ impl NodeMachine {
         Ok(())
     }
 
-    /// A draft comes with `signed` and only there, names this node, and repeats the header.
+    /// A draft comes where one answers alone and only there, names this node, repeats the header, and has no proof yet.
     fn check_draft(&self, assign: &Assign) -> Result<(), Why> {
         match (&assign.draft, assign.header.verification) {
             (None, Verification::Quorum { .. }) => Ok(()),
-            (Some(draft), Verification::Signed) => {
+            (Some(draft), Verification::Signed | Verification::Proof) => {
                 let named = draft.issuer == self.public && draft.environment == self.config.environment;
                 let header = EvidenceKind::Header.digest(&assign.header.to_bytes());
                 let consistent = check_against_header(&assign.header, draft).is_ok()
-                    && draft.evidence(EvidenceKind::Header) == Some(header);
+                    && draft.evidence(EvidenceKind::Header) == Some(header)
+                    && draft.evidence(EvidenceKind::Proof).is_none();
                 if named && consistent { Ok(()) } else { Err(Why::BadClaims) }
             }
             _ => Err(Why::Malformed),
@@ -431,7 +432,7 @@ impl NodeMachine {
         if self.per_client.get(&client).copied().unwrap_or(0) >= limits.jobs_per_client_max
             || self.jobs.len() >= limits.jobs_max
         {
-            // A result of `signed` that was sent is kept only so that it can be sent again.
+            // A result of one who answers alone that was sent is kept only so that it can be sent again.
             let oldest = self.answered.pop_front().ok_or(Why::Busy)?;
             self.end(oldest);
         }
@@ -648,7 +649,19 @@ impl NodeMachine {
         let client = entry.client;
         let waiting = std::mem::take(&mut entry.waiting);
         let outcome = match (&entry.state, done) {
-            (State::Execute | State::Sign(_), Done::Executed(run)) => self.first_run(now, job, run),
+            (State::Execute, Done::Executed(run)) => {
+                self.first_run(job, run);
+                Ok(())
+            }
+            (State::Sign(draft), Done::Executed(run)) => {
+                let claims = draft.complete(run.output, now, None);
+                self.sign(job, &claims, run.sealed, None)
+            }
+            (State::Sign(draft), Done::Proven(proven)) => {
+                let Proven { output, proof, sealed } = *proven;
+                let claims = draft.complete(output, now, Some(&proof));
+                self.sign(job, &claims, sealed, Some(proof))
+            }
             (State::Voted(vote), Done::Executed(run)) => {
                 let vote = *vote;
                 self.another_run(now, job, vote, run, &waiting)
@@ -666,33 +679,40 @@ impl NodeMachine {
         }
     }
 
-    fn first_run(&mut self, now: Millis, job: JobId, run: Box<Run>) -> Result<(), Why> {
+    /// One who answers alone signs; what it says is durable before it is said.
+    fn sign(
+        &mut self,
+        job: JobId,
+        claims: &Claims,
+        output: Vec<u8>,
+        proof: Option<Vec<u8>>,
+    ) -> Result<(), Why> {
+        let receipt = claims.sign(&self.config.identity).map_err(|_| Why::BadClaims)?;
+        let answer = Answer { job, receipt: receipt.as_bytes().to_vec(), output, proof };
+        let entry = self.jobs.get_mut(&job).expect("the caller knows the job");
+        let record = Record::Answer {
+            version: VERSION,
+            client: entry.client,
+            deadline: entry.deadline,
+            assignment: entry.digest,
+            answer: answer.clone(),
+        };
+        entry.state = State::StoreAnswer(Box::new(answer));
+        // The time in the receipt is this run's: signed and sent twice it would be two receipts of one job.
+        let ticket = self.store(job, Some(&record));
+        self.pending.insert(ticket, Pending::Store(job));
+        Ok(())
+    }
+
+    fn first_run(&mut self, job: JobId, run: Box<Run>) {
         let vote = Vote { output: run.output, trace: run.tree.root() };
         let entry = self.jobs.get_mut(&job).expect("the caller knows the job");
-        if let State::Sign(draft) = &entry.state {
-            let claims = draft.complete(vote.output, now);
-            let receipt = claims.sign(&self.config.identity).map_err(|_| Why::BadClaims)?;
-            let answer = Answer { job, receipt: receipt.as_bytes().to_vec(), output: run.sealed };
-            let record = Record::Answer {
-                version: VERSION,
-                client: entry.client,
-                deadline: entry.deadline,
-                assignment: entry.digest,
-                answer: answer.clone(),
-            };
-            entry.state = State::StoreAnswer(Box::new(answer));
-            // The time in the receipt is this run's: signed and sent twice it would be two receipts of one job.
-            let ticket = self.store(job, Some(&record));
-            self.pending.insert(ticket, Pending::Store(job));
-            return Ok(());
-        }
         entry.run = Some(run);
         entry.state = State::Store(vote);
         let assign = Assign::clone(entry.assign());
         let record = Record::Vote { version: VERSION, assign, output: vote.output, trace: vote.trace };
         let ticket = self.store(job, Some(&record));
         self.pending.insert(ticket, Pending::Store(job));
-        Ok(())
     }
 
     /// After a crash: the run must be the one that was voted for, else the machine itself is faulty and stays silent
@@ -806,10 +826,10 @@ fn assignment_digest(assign: &Assign) -> Digest {
 }
 
 impl Draft {
-    /// The claims of a job with one member: with output and time filled in.
-    fn complete(&self, output: Commitment, now: Millis) -> Claims {
+    /// The claims of a job with one member.
+    fn complete(&self, output: Commitment, now: Millis, proof: Option<&[u8]>) -> Claims {
         let finished = now.clamp(self.header.requested, self.header.deadline);
-        Claims { output, finished, ..self.claims.clone() }
+        self.claims.completed(output, finished, proof)
     }
 }
 

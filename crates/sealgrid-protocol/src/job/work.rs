@@ -9,6 +9,7 @@ use std::sync::Arc;
 use rand_core::CryptoRng;
 use sealgrid_graph::execute::{Batch, BatchRef, Observer, Prepared};
 use sealgrid_graph::integer::Graph;
+use sealgrid_graph::proving::{Asked, ProvenRun, Prover, ProvingError};
 use sealgrid_graph::reference;
 use sealgrid_graph::trace::{self, TraceTree};
 use sealgrid_seal::canonical;
@@ -21,9 +22,9 @@ use super::header::{
     JobHeader, PAYLOAD_BYTES_MAX, Payload, TraceShape, commit_input, commit_inputs, commit_output,
     decode_batches, encode_batches, join_inputs, join_outputs, output_leaves,
 };
-use super::message::{Assign, OperandLeaf, Operands, Refer, Why};
+use super::message::{Assign, OperandLeaf, Operands, PROOF_BYTES_MAX, Refer, Why};
 use super::statement::{OutputLeaf, Reveal};
-use crate::names::{JobId, ModelCommitment};
+use crate::names::{JobId, ModelCommitment, Verification};
 
 /// Work of a node.
 #[derive(Clone, Debug)]
@@ -41,6 +42,8 @@ pub enum Work {
 pub enum Done {
     /// A whole run.
     Executed(Box<Run>),
+    /// A whole run and its proof.
+    Proven(Box<Proven>),
     /// Operands, sealed for the client, and the root of the trace they stand in.
     Operands(Box<Operands>, Commitment),
     /// What a referee found.
@@ -73,6 +76,26 @@ pub struct Run {
     pub sealed: Vec<u8>,
 }
 
+/// What a node sends of a run that it has proven. Holds no plaintext.
+#[derive(Debug)]
+pub struct Proven {
+    /// The proof system's commitment to the output.
+    pub output: Commitment,
+    /// The proof.
+    pub proof: Vec<u8>,
+    /// The output under the reply key.
+    pub sealed: Vec<u8>,
+}
+
+/// What a node proves runs of a model with.
+#[derive(Clone, Copy)]
+pub struct Proving<'p> {
+    /// The model's prover.
+    pub prover: &'p dyn Prover,
+    /// Durably spends one of the openings that this node has, or says that none is left.
+    pub spend: &'p dyn Fn() -> bool,
+}
+
 /// What of a job's plaintext a reply carries; part of its associated data.
 #[derive(Clone, Copy)]
 pub(crate) enum Part {
@@ -98,17 +121,26 @@ impl Work {
         }
     }
 
-    /// Does it. `keys` open payloads, the newest first; `model` is [`Work::model`] as this node serves it, `None` when it
-    /// does not.
+    /// Whether it takes a [`Proving`].
+    #[must_use]
+    pub fn is_to_be_proven(&self) -> bool {
+        matches!(self, Self::Execute(assign) if assign.header.verification == Verification::Proof)
+    }
+
+    /// Does it. `keys` open payloads, the newest first; `model` is [`Work::model`] as this node serves it, and `proving`
+    /// what it proves its runs with; `None` when it does not.
     #[must_use]
     pub fn perform(
         self,
         keys: &[&JobKeyPair],
         model: Option<&dyn Prepared>,
+        proving: Option<Proving<'_>>,
         rng: &mut impl CryptoRng,
     ) -> Done {
         let Some(model) = model else { return Done::Refuse(Why::UnknownModel) };
+        let is_to_be_proven = self.is_to_be_proven();
         let done = match self {
+            Self::Execute(assign) if is_to_be_proven => prove(keys, model, proving, assign, rng),
             Self::Execute(assign) => execute(keys, model, assign, rng),
             Self::Operands(assign, operation) => operands(keys, model, assign, operation, rng),
             Self::Referee(refer) => judge(keys, model.graph(), refer).map(Done::Judged),
@@ -138,8 +170,9 @@ fn open(keys: &[&JobKeyPair], graph: &Graph, assign: Arc<Assign>) -> Result<Open
     let (bytes, exporter) = open_with(keys, &header.to_bytes(), payload)?;
     let payload = Payload::decode(&bytes).map_err(|_| Why::Malformed)?;
     let records = payload.inputs.iter().all(|batch| batch.records() == header.records as usize);
-    // JOB-11: what was sealed is what was committed to.
-    let committed = commit_inputs(&payload.job_key, &payload.inputs) == header.input;
+    // JOB-11: what was sealed is what was committed to. The proof system looks at its own commitment.
+    let committed = header.verification == Verification::Proof
+        || commit_inputs(&payload.job_key, &payload.inputs) == header.input;
     if !records || !committed || TraceShape::of(graph) != header.shape {
         return Err(Why::Malformed);
     }
@@ -211,6 +244,32 @@ fn execute(
         tree,
         sealed,
     })))
+}
+
+fn prove(
+    keys: &[&JobKeyPair],
+    model: &dyn Prepared,
+    proving: Option<Proving<'_>>,
+    assign: Arc<Assign>,
+    rng: &mut impl CryptoRng,
+) -> Result<Done, Why> {
+    let Proving { prover, spend } = proving.ok_or(Why::NoProof)?;
+    let Opened { header, payload, reply } = open(keys, model.graph(), assign)?;
+    let Payload { job_key, inputs } = &payload;
+    let asked = Asked { nonce: header.id().0.0, key: job_key, inputs, input: header.input };
+    let proven = prover.prove(model, &asked, &mut || spend());
+    let ProvenRun { outputs, output, proof } = proven.map_err(|error| match error {
+        ProvingError::OtherInput => Why::Malformed, // JOB-11
+        ProvingError::NoOpening => Why::NoOpening,
+        ProvingError::TooLarge(_) => Why::TooCostly,
+        ProvingError::Other { .. } => Why::Failed,
+    })?;
+    let plain = encode_batches(&outputs);
+    if plain.len() > PAYLOAD_BYTES_MAX || proof.len() > PROOF_BYTES_MAX {
+        return Err(Why::TooCostly);
+    }
+    let sealed = reply.seal(rng, &reply_aad(header.id(), Part::Output), plain.expose());
+    Ok(Done::Proven(Box::new(Proven { output, proof, sealed })))
 }
 
 fn path(shape: &TraceShape, tree: &TraceTree, value: u32) -> Vec<Commitment> {

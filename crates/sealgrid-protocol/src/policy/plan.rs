@@ -13,6 +13,9 @@ const ASSIGN_BYTES: u64 = 3 << 10;
 /// Bytes of a commit, a reveal, a receipt and their framing, without the output.
 const ANSWER_BYTES: u64 = 2 << 10;
 
+/// Bytes of a proof, and of what was published of its model: several times what models of the documentation take.
+const PROOF_BYTES: u64 = 1 << 20;
+
 /// What a plan must know of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct JobFacts {
@@ -26,6 +29,8 @@ pub struct JobFacts {
     pub records: u32,
     /// Whether the client holds the model's file, and so can referee.
     pub client_holds_model: bool,
+    /// Whether the model's weights are registered, so that its runs can be proven.
+    pub registered: bool,
 }
 
 /// What a node and a path cost, as measured beforehand.
@@ -35,6 +40,8 @@ pub struct MeasuredCosts {
     pub job_us: u64,
     /// Processor time of a member for one record, in nanoseconds.
     pub record_ns: u64,
+    /// Processor time of proving and checking one record, in microseconds.
+    pub proof_us: u64,
     /// One exchange with the slowest member, in microseconds.
     pub round_trip_us: u64,
     /// Throughput of the client's path, in bytes a millisecond; 0 counts as 1.
@@ -133,6 +140,14 @@ pub fn plan(
     let predicted = predict(job, costs, policy.verification);
     let mut reasons = Vec::new();
     refuse_unbuilt(policy, &mut reasons);
+    if policy.verification == Verification::Proof && !job.registered {
+        reasons.push(Reason {
+            code: "E-POL-05",
+            what: "the model is not registered for proofs".into(),
+            satisfied_by: "the owner registers it (sealgrid model register) and publishes that, or verification = \"quorum:3\""
+                .into(),
+        });
+    }
     refuse_grid(policy, job, directory, available, &mut reasons);
     refuse_limits(policy, job, &predicted, &mut reasons);
     if !reasons.is_empty() {
@@ -171,13 +186,6 @@ fn refuse_unbuilt(policy: &Policy, reasons: &mut Vec<Reason>) {
             satisfied_by: "protection = \"sealed\", which shows the records to the committee's operators"
                 .into(),
         }),
-    }
-    if policy.verification == Verification::Proof {
-        reasons.push(Reason {
-            code: "E-POL-05",
-            what: "verification proof is not part of this version".into(),
-            satisfied_by: "verification = \"quorum:3\", which assumes an honest majority".into(),
-        });
     }
     if policy.nodes.hardware_required {
         reasons.push(Reason {
@@ -270,15 +278,21 @@ fn refuse_limits(policy: &Policy, job: &JobFacts, predicted: &Prediction, reason
     over("E-POL-09", "predicted machine milliseconds", predicted.node_ms, cost_limit, smaller);
 }
 
-/// Exchanges: assign and answer; for a quorum also reveal, and the receipt.
+/// Exchanges: assign and answer; for a quorum also reveal, and the receipt; for a proof what was published of the model.
 fn predict(job: &JobFacts, costs: &MeasuredCosts, verification: Verification) -> Prediction {
     let members = u64::from(verification.members());
-    let exchanges = if members > 1 { 3 } else { 1 };
+    let (exchanges, proof_bytes, proof_us) = match verification {
+        Verification::Signed => (1, 0, 0),
+        Verification::Quorum { .. } => (3, 0, 0),
+        Verification::Proof => (2, 2 * PROOF_BYTES, costs.proof_us),
+    };
     let per_member =
         |fixed: u64, record: u64| record.saturating_mul(job.records.into()).saturating_add(fixed);
     let bytes_sent = per_member(ASSIGN_BYTES, job.input_record_bytes).saturating_mul(members);
-    let bytes_received = per_member(ANSWER_BYTES, job.output_record_bytes).saturating_mul(members);
-    let run_ns = per_member(costs.job_us.saturating_mul(1_000), costs.record_ns);
+    let answers = per_member(ANSWER_BYTES, job.output_record_bytes).saturating_mul(members);
+    let bytes_received = answers.saturating_add(proof_bytes);
+    let record_ns = proof_us.saturating_mul(1_000).saturating_add(costs.record_ns);
+    let run_ns = per_member(costs.job_us.saturating_mul(1_000), record_ns);
     let transfer_ms = bytes_sent.saturating_add(bytes_received).div_ceil(costs.bytes_per_ms.max(1));
     let waiting_ms = costs.round_trip_us.saturating_mul(exchanges).div_ceil(1_000);
     Prediction {
@@ -306,7 +320,9 @@ fn guarantee(policy: &Policy) -> String {
             members / 2 + 1
         ),
         Verification::Proof => {
-            "a zero-knowledge proof shows that the committed model gave this result".into()
+            "one node proves its result in zero-knowledge and you check the proof before you take it: whoever has the \
+             receipt knows that the committed model gave this result, whatever machine computed it"
+                .into()
         }
     }
 }
@@ -347,7 +363,11 @@ fn assumes(policy: &Policy) -> Vec<String> {
             let honest = if policy.on_dispute == super::OnDispute::Refuse { 1 } else { members / 2 + 1 };
             assumed.push(format!("at least {honest} of the {members} members are honest"));
         }
-        Verification::Proof => {}
+        Verification::Proof => assumed.extend([
+            "BLAKE3 behaves as a random function (Fiat-Shamir, Merkle trees)".to_owned(),
+            "the proof library Plonky3 0.8, which nobody has audited yet, is sound".to_owned(),
+            "nodes make no more proofs than the registration bears (for the weights' secrecy alone)".to_owned(),
+        ]),
     }
     assumed
 }

@@ -191,10 +191,11 @@ const JOB: JobFacts = JobFacts {
     output_record_bytes: 2,
     records: 100,
     client_holds_model: true,
+    registered: false,
 };
 
 const COSTS: MeasuredCosts =
-    MeasuredCosts { job_us: 300, record_ns: 2_000, round_trip_us: 500, bytes_per_ms: 100_000 };
+    MeasuredCosts { job_us: 300, record_ns: 2_000, proof_us: 20, round_trip_us: 500, bytes_per_ms: 100_000 };
 
 fn codes(policy: &Policy, job: &JobFacts, directory: &VerifiedDirectory) -> Vec<&'static str> {
     match plan(policy, job, directory, &COSTS) {
@@ -219,6 +220,22 @@ fn a_plan_says_what_it_takes_and_what_it_guarantees() {
     insta::assert_snapshot!(plan.guarantee, @"3 nodes drawn by lot must agree to the bit or be overruled by 2; a liar is named with the operation it got wrong");
     assert!(plan.assumes.iter().any(|text| text == "at least 2 of the 3 members are honest"));
     assert!(plan.does_not_hide.iter().any(|text| text.contains("operators of the committee")));
+}
+
+#[test]
+fn a_registered_model_is_proven_by_one_node_and_its_proof_is_part_of_the_prediction() {
+    let policy = Policy { verification: Verification::Proof, ..Policy::default() };
+    let job = JobFacts { registered: true, ..JOB };
+    let plan = plan(&policy, &job, &grid(5, 5, 2), &COSTS).expect("five nodes");
+    assert_eq!((plan.members, plan.reserves), (1, 4));
+    // 300 µs and 100 × 22 µs of work, 3,072 + 3,000 + 2,048 + 200 bytes and two mebibytes at 100,000 a ms, two exchanges.
+    assert_eq!(
+        plan.predicted,
+        Prediction { time_ms: 3 + 22 + 1, bytes_sent: 6_072, bytes_received: 2_248 + (2 << 20), node_ms: 3 }
+    );
+    assert!(plan.assumes.iter().any(|text| text.contains("Plonky3")));
+    let unregistered = JobFacts { registered: false, ..JOB };
+    assert_eq!(codes(&policy, &unregistered, &grid(5, 5, 2)), ["E-POL-05"]);
 }
 
 #[test]
@@ -259,7 +276,7 @@ fn a_refusal_lists_every_reason_for_a_person() {
     insta::assert_snapshot!(refusal, @r#"
     no plan meets the policy
       E-POL-04: protection split is not part of this version; satisfied by protection = "sealed", which shows the records to the committee's operators
-      E-POL-05: verification proof is not part of this version; satisfied by verification = "quorum:3", which assumes an honest majority
+      E-POL-05: the model is not registered for proofs; satisfied by the owner registers it (sealgrid model register) and publishes that, or verification = "quorum:3"
     "#);
 }
 
@@ -316,16 +333,18 @@ proptest! {
         shape in (0u8..12, 1u8..6, 0u8..4),
         records in 0u32..1500,
         client_holds_model: bool,
+        registered: bool,
     ) {
         let directory = grid(shape.0, shape.1, shape.2);
-        let job = JobFacts { records, client_holds_model, ..JOB };
+        let job = JobFacts { records, client_holds_model, registered, ..JOB };
         match plan(&policy, &job, &directory, &COSTS) {
             Err(refusal) => prop_assert!(!refusal.reasons.is_empty()),
             Ok(plan) => {
                 prop_assert!(plan.protection.satisfies(policy.protection));
                 prop_assert!(plan.verification.satisfies(policy.verification));
                 prop_assert!(matches!(plan.protection, Protection::Plain | Protection::Sealed));
-                prop_assert!(plan.verification != Verification::Proof && !policy.nodes.hardware_required);
+                prop_assert!(plan.verification != Verification::Proof || registered);
+                prop_assert!(!policy.nodes.hardware_required);
                 prop_assert!(plan.predicted.time_ms <= policy.limits.deadline_ms);
                 prop_assert!((1..=policy.limits.records_max).contains(&records));
                 let bytes = plan.predicted.bytes_sent + plan.predicted.bytes_received;

@@ -203,7 +203,7 @@ impl Node {
     }
 
     fn perform(&self, work: Work) -> Done {
-        work.perform(&[keys(self.place)], self.prepared.as_deref(), &mut rng(self.place as u64))
+        work.perform(&[keys(self.place)], self.prepared.as_deref(), None, &mut rng(self.place as u64))
     }
 
     fn settle(&mut self, now: Millis) -> Vec<Message> {
@@ -335,7 +335,7 @@ impl Grid {
                 ClientEffect::Timer { at, .. } => self.timer = Some(at),
                 ClientEffect::Run { ticket, work } => {
                     let graph = graph();
-                    let outcome = work.perform(self.holds_model.then_some(&*graph));
+                    let outcome = work.perform(self.holds_model.then_some(&*graph), None);
                     self.client.handle(self.now, ClientEvent::Ran { ticket, outcome });
                 }
                 ClientEffect::Append { .. } => {}

@@ -14,15 +14,15 @@ use sealgrid_graph::reference::Reference;
 use sealgrid_graph::tensor::Data;
 use sealgrid_protocol::claims::{Fault, LogState};
 use sealgrid_protocol::job::client::{
-    Adjudicate, ClientEffect, ClientEvent, ClientMachine, ClientReport, Decision, Party, Patience, Plan,
+    ClientDone, ClientEffect, ClientEvent, ClientMachine, ClientReport, Decision, Party, Patience, Plan,
 };
 use sealgrid_protocol::job::header::{
     CommittedPayload, JobHeader, Payload, TraceShape, VERSION, commit_inputs, join_outputs,
 };
-use sealgrid_protocol::job::message::{Message, Why};
+use sealgrid_protocol::job::message::Message;
 use sealgrid_protocol::job::node::{NodeBounds, NodeConfig, NodeEffect, NodeEvent, NodeMachine};
 use sealgrid_protocol::job::statement::Signed;
-use sealgrid_protocol::job::work::{Done, Judged, Work};
+use sealgrid_protocol::job::work::{Done, Work};
 use sealgrid_protocol::machine::{Machine as _, Millis, Ticket};
 use sealgrid_protocol::names::{Environment, ModelCommitment, Protection, Verification};
 use sealgrid_seal::digest::{CommitmentKey, Digest};
@@ -46,7 +46,7 @@ enum What {
     Stored { actor: usize, life: u32, ticket: Ticket },
     Timer { actor: usize, life: u32, ticket: Ticket },
     Ran { node: usize, life: u32, ticket: Ticket, done: Box<Done> },
-    Judged { life: u32, ticket: Ticket, judged: Result<Judged, Why> },
+    ClientRan { life: u32, ticket: Ticket, outcome: ClientDone },
     Restart { actor: usize },
 }
 
@@ -269,8 +269,8 @@ impl World {
             What::Ran { node, life, ticket, done } if self.life(node) == life => {
                 self.tell_node(node, NodeEvent::Ran { ticket, outcome: *done });
             }
-            What::Judged { life, ticket, judged } if self.client_life == life => {
-                self.tell_client(ClientEvent::Ran { ticket, outcome: judged });
+            What::ClientRan { life, ticket, outcome } if self.client_life == life => {
+                self.tell_client(ClientEvent::Ran { ticket, outcome });
             }
             What::Restart { actor: CLIENT } => self.begin_client(),
             What::Restart { actor } => self.start_node(actor),
@@ -319,8 +319,8 @@ impl World {
                     self.at(at, What::Timer { actor: CLIENT, life, ticket });
                 }
                 ClientEffect::Run { ticket, work } => {
-                    let judged = Adjudicate::perform(&work, Some(&self.graph));
-                    self.soon(50, What::Judged { life, ticket, judged });
+                    let outcome = work.perform(Some(&self.graph), None);
+                    self.soon(50, What::ClientRan { life, ticket, outcome });
                 }
                 ClientEffect::Append { .. } => {}
                 ClientEffect::Report(ClientReport::Fault(fault)) => self.faults.push(fault),
@@ -351,7 +351,7 @@ impl World {
 
     fn perform(&mut self, place: usize, work: Work) -> Done {
         let node = &self.nodes[place];
-        let done = work.perform(&[job_keys(place)], Some(&*node.prepared), &mut self.rng);
+        let done = work.perform(&[job_keys(place)], Some(&*node.prepared), None, &mut self.rng);
         match (node.behaviour, done) {
             // Another output than the trace yields, and commitments to match.
             (Behaviour::LieOutput, Done::Executed(mut run)) => {

@@ -8,6 +8,8 @@ mod draw;
 
 mod votes;
 
+mod proof;
+
 mod log;
 
 mod opening;
@@ -19,6 +21,7 @@ pub use draw::{CheckpointJudge, HeaderJudge, draw};
 pub use log::log;
 pub use opening::opening;
 pub use policy::PolicyJudge;
+pub use proof::{ProofJudge, verifier};
 pub use votes::VotesJudge;
 
 /// The rule that the absence of evidence breaks.
@@ -28,6 +31,8 @@ pub const fn missing(kind: EvidenceKind) -> &'static str {
         EvidenceKind::Policy => "RCP-20",
         EvidenceKind::Header => "RCP-40",
         EvidenceKind::Checkpoint => "RCP-30",
+        EvidenceKind::Registration => "RCP-56",
+        EvidenceKind::Proof => "RCP-57",
         _ => "RCP-50",
     }
 }

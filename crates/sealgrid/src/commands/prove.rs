@@ -139,10 +139,6 @@ impl Prove {
     }
 }
 
-const ASSUMES: [&str; 2] = [
-    "BLAKE3 behaves as a random function (Fiat-Shamir, Merkle trees)",
-    "the proof library Plonky3 0.8, which nobody has audited yet",
-];
 /// What is assumed of whoever makes proofs about registered weights.
 const COUNTED: &str =
     "the prover makes no more proofs than the registration bears (for the weights' secrecy alone)";
@@ -152,7 +148,7 @@ fn limits(proof: &Proof) -> [Vec<&'static str>; 3] {
     let claimed = proof.claimed();
     let mut hides = vec!["every value inside the run"];
     let mut tells = vec!["how many records there are"];
-    let mut assumes = ASSUMES.to_vec();
+    let mut assumes = engines::PROOFS_ASSUME.to_vec();
     match claimed.inputs {
         Values::Shown(_) => tells.push("the records: they are in the proof"),
         Values::Hidden => hides.push("the records"),

@@ -1,0 +1,56 @@
+//! Does the proof lead from the committed input to this output, by the registered model?
+
+use sealgrid_graph::proving::{ProofSystem, Verifier};
+use sealgrid_protocol::claims::EvidenceKind;
+use sealgrid_protocol::receipt::{Context, Finding, Judge, Status};
+
+/// Judges proofs.
+pub struct ProofJudge<'a> {
+    /// What verifies them, or why nothing does.
+    pub verifier: Result<&'a dyn Verifier, &'a str>,
+}
+
+/// The verifier of the receipt's own model, from the registration that stands beside the proof.
+pub fn verifier(
+    context: &Context<'_>,
+    system: Option<&dyn ProofSystem>,
+) -> Result<Box<dyn Verifier>, String> {
+    let system = system.ok_or("this program verifies no zero-knowledge proofs")?;
+    let published = context.file.evidence(EvidenceKind::Registration);
+    let published = published.ok_or("the receipt carries no registration evidence")?;
+    let verifier = system.verifier(published).map_err(|error| error.to_string())?;
+    if verifier.model().commitment() != context.claims.model {
+        return Err("the registration is another model's".to_owned());
+    }
+    Ok(verifier)
+}
+
+impl Judge for ProofJudge<'_> {
+    fn kind(&self) -> EvidenceKind {
+        EvidenceKind::Proof
+    }
+
+    fn judge(&self, evidence: &[u8], context: &Context<'_>) -> Vec<Finding> {
+        let verifier = match self.verifier {
+            Ok(verifier) => verifier,
+            Err(text) => return vec![Finding::new("RCP-56", Status::Fails, text)],
+        };
+        let registered = "the model's weights are registered under its identity, and lie in their bounds";
+        let mut findings = vec![Finding::new("RCP-56", Status::Holds, registered)];
+        match verifier.verify(&context.claims.proven(), evidence) {
+            Ok(tenths) => {
+                let text = format!(
+                    "the registered model leads from the committed input to the committed output, for this job: \
+                     {}.{} bits of soundness, proven, all steps added up",
+                    tenths / 10,
+                    tenths % 10
+                );
+                findings.push(Finding::new("RCP-57", Status::Holds, text));
+                let assumed = |text: &&str| Finding::new("RCP-58", Status::Assumed, *text);
+                findings.extend(verifier.assumes().iter().map(assumed));
+            }
+            Err(error) => findings.push(Finding::new("RCP-57", Status::Fails, error.to_string())),
+        }
+        findings
+    }
+}
