@@ -179,8 +179,7 @@ impl Node {
         let traces = Traces::to(config.telemetry.traces);
         let state = State::open(&folder.state())?;
         let models = Arc::new(open_models(&config, executor, crash)?);
-        let proofs =
-            proofs.map(|system| Arc::new(Proofs::new(system, models.clone(), state.clone())));
+        let proofs = proofs.map(|system| Arc::new(Proofs::new(system, models.clone(), state.clone())));
         let incoming = folder.incoming();
         let publishing =
             Publishing::start(config.publishing.clone(), config.authority, incoming.clone(), models.clone())

@@ -37,7 +37,9 @@ fn accepted(file: &ReceiptFile) -> bool {
 #[test]
 fn ten_thousand_flipped_bits_of_a_receipt_file_are_rejected() {
     let roots = roots();
-    flipped(&Fixture::disputed().file().encode(), |bytes| verify(bytes, &roots, NOW, None, None).is_accepted());
+    flipped(&Fixture::disputed().file().encode(), |bytes| {
+        verify(bytes, &roots, NOW, None, None).is_accepted()
+    });
 }
 
 #[test]

@@ -25,7 +25,7 @@ use crate::data::{Cell, Records, Results};
 use crate::failure::{Failure, unreadable, unwritable};
 use crate::home::Home;
 use crate::local_grid::LocalGrid;
-use crate::{commands, roots};
+use crate::{commands, engines, roots};
 
 /// A grid that a command talks to.
 pub struct Asking {
@@ -54,8 +54,14 @@ pub struct Kept {
 }
 
 /// Guesses for a grid that nobody has measured: the machine of the documentation on loopback, rounded up.
-const COSTS: MeasuredCosts =
-    MeasuredCosts { job_us: 3_000, record_ns: 5_000, proof_us: 200_000, round_trip_us: 1_000, bytes_per_ms: 100_000 };
+const COSTS: MeasuredCosts = MeasuredCosts {
+    job_us: 3_000,
+    record_ns: 5_000,
+    proof_us: 100_000,
+    proof_element_ns: 20_000,
+    round_trip_us: 1_000,
+    bytes_per_ms: 100_000,
+};
 
 /// A client's runtime.
 pub fn started(runtime: &mut tokio::runtime::Builder) -> Result<tokio::runtime::Runtime, Failure> {
@@ -75,7 +81,8 @@ impl Asking {
         let own = identity.duplicate();
         let client = runtime
             .block_on(Box::pin(GridClient::open(own, loaded, options)))
-            .map_err(|error| failed(&error))?;
+            .map_err(|error| failed(&error))?
+            .with_proofs(engines::proofs());
         Ok(Self { runtime, client, identity, trust })
     }
 
@@ -171,7 +178,8 @@ impl Asking {
     pub fn judge(&self, outcome: &Outcome, inputs: &[Batch]) -> Verdict {
         let disclosed =
             Disclosure { opening: &outcome.opening, inputs: Some(inputs), outputs: Some(&outcome.outputs) };
-        verify(&outcome.file.encode(), &self.trust, crate::now(), Some(&disclosed))
+        let proofs = engines::proofs();
+        verify(&outcome.file.encode(), &self.trust, crate::now(), Some(&disclosed), Some(&*proofs))
     }
 
     /// The name of a node in tables: its operator and the first digits of its identity.
@@ -387,13 +395,15 @@ fn facts(found: &Found, records: u32) -> JobFacts {
     let bytes =
         |value: &sealgrid_graph::integer::ValueType| (value.shape.count() * value.dtype.bytes()) as u64;
     let card = &found.public.card;
+    let operations = &found.public.architecture.operations;
+    let elements = operations.iter().map(|operation| operation.output.shape.count() as u64).sum();
     JobFacts {
         model: found.commitment,
         input_record_bytes: card.inputs.iter().map(|input| bytes(&input.value_type)).sum(),
         output_record_bytes: card.outputs.iter().map(|output| bytes(&output.value_type)).sum(),
         records,
         client_holds_model: found.graph.is_some(),
-        registered: found.public.registration.is_some(),
+        proven_elements: found.public.registration.map(|_| elements),
     }
 }
 

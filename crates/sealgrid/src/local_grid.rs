@@ -8,6 +8,7 @@
 //! DIR/node-N/          one node: node.toml, models/, data/, log.txt
 //! ```
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use sealgrid_node::config::{Anyone, Clients, NodeConfig, PublishingConfig};
@@ -32,12 +33,14 @@ pub struct LocalGrid {
 }
 
 /// What to lay out in a new folder.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Layout {
     /// How many nodes.
     pub nodes: usize,
     /// Model files that every node serves.
     pub models: Vec<PathBuf>,
+    /// How many openings of their registrations each node may spend, by the model's file.
+    pub openings: HashMap<PathBuf, u32>,
     /// Misbehaviour, by number of the node from 1.
     pub faults: Vec<(usize, Fault)>,
 }
@@ -109,6 +112,7 @@ impl LocalGrid {
             nodes: layout.nodes,
             witnesses: witnesses(layout.nodes),
             models: layout.models.clone(),
+            openings: layout.openings.clone(),
             faults: layout.faults.clone(),
             cost: LOCAL_COST,
             publishing: PublishingConfig {

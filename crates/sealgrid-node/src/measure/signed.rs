@@ -96,7 +96,10 @@ impl SignedService {
         let receipt = Claims { output, finished, ..draft }.sign(&self.identity).ok()?;
         let output = Payload { job_key, inputs: outputs }.encode().expose().to_vec();
         let job = header.id();
-        Some((job, canonical::encode(&Answer { job, receipt: receipt.as_bytes().to_vec(), output, proof: None })))
+        Some((
+            job,
+            canonical::encode(&Answer { job, receipt: receipt.as_bytes().to_vec(), output, proof: None }),
+        ))
     }
 }
 

@@ -29,7 +29,8 @@ use super::header::{
     CommittedPayload, JobHeader, OnDispute, PAYLOAD_BYTES_MAX, Payload, RefereeRule, VERSION, commit_outputs,
 };
 use super::message::{
-    Answer, AskBranches, AskOperands, Assign, Endorse, Exchange, Message, Open, OperandLeaf, Operands, Refer, Why,
+    Answer, AskBranches, AskOperands, Assign, Endorse, Exchange, Message, Open, OperandLeaf, Operands, Refer,
+    Why,
 };
 use super::statement::{Branches, Commit, Finding, Reveal, Signed};
 use super::work::{Judged, Unusable, adjudicate, open_batches, open_operands, open_output, refer_aad};
@@ -152,9 +153,7 @@ impl ClientWork {
     pub fn perform(&self, model: Option<&Graph>, verifier: Option<&dyn Verifier>) -> ClientDone {
         match self {
             Self::Adjudicate(work) => ClientDone::Judged(work.perform(model)),
-            Self::Check(work) => {
-                ClientDone::Checked(verifier.is_some_and(|verifier| work.perform(verifier)))
-            }
+            Self::Check(work) => ClientDone::Checked(verifier.is_some_and(|verifier| work.perform(verifier))),
         }
     }
 }

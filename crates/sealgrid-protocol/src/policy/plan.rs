@@ -29,8 +29,9 @@ pub struct JobFacts {
     pub records: u32,
     /// Whether the client holds the model's file, and so can referee.
     pub client_holds_model: bool,
-    /// Whether the model's weights are registered, so that its runs can be proven.
-    pub registered: bool,
+    /// Of a model whose weights are registered, so that its runs can be proven: elements that its operations yield for one
+    /// record.
+    pub proven_elements: Option<u64>,
 }
 
 /// What a node and a path cost, as measured beforehand.
@@ -40,8 +41,10 @@ pub struct MeasuredCosts {
     pub job_us: u64,
     /// Processor time of a member for one record, in nanoseconds.
     pub record_ns: u64,
-    /// Processor time of proving and checking one record, in microseconds.
+    /// Processor time of a proof and its check, whatever it is about, in microseconds.
     pub proof_us: u64,
+    /// Processor time of proving one element that an operation yields, in nanoseconds.
+    pub proof_element_ns: u64,
     /// One exchange with the slowest member, in microseconds.
     pub round_trip_us: u64,
     /// Throughput of the client's path, in bytes a millisecond; 0 counts as 1.
@@ -140,7 +143,7 @@ pub fn plan(
     let predicted = predict(job, costs, policy.verification);
     let mut reasons = Vec::new();
     refuse_unbuilt(policy, &mut reasons);
-    if policy.verification == Verification::Proof && !job.registered {
+    if policy.verification == Verification::Proof && job.proven_elements.is_none() {
         reasons.push(Reason {
             code: "E-POL-05",
             what: "the model is not registered for proofs".into(),
@@ -281,18 +284,21 @@ fn refuse_limits(policy: &Policy, job: &JobFacts, predicted: &Prediction, reason
 /// Exchanges: assign and answer; for a quorum also reveal, and the receipt; for a proof what was published of the model.
 fn predict(job: &JobFacts, costs: &MeasuredCosts, verification: Verification) -> Prediction {
     let members = u64::from(verification.members());
-    let (exchanges, proof_bytes, proof_us) = match verification {
-        Verification::Signed => (1, 0, 0),
-        Verification::Quorum { .. } => (3, 0, 0),
-        Verification::Proof => (2, 2 * PROOF_BYTES, costs.proof_us),
+    let elements = job.proven_elements.unwrap_or(0);
+    let (exchanges, proof_bytes, proof_us, proof_record_ns) = match verification {
+        Verification::Signed => (1, 0, 0, 0),
+        Verification::Quorum { .. } => (3, 0, 0, 0),
+        Verification::Proof => {
+            (2, 2 * PROOF_BYTES, costs.proof_us, elements.saturating_mul(costs.proof_element_ns))
+        }
     };
     let per_member =
         |fixed: u64, record: u64| record.saturating_mul(job.records.into()).saturating_add(fixed);
     let bytes_sent = per_member(ASSIGN_BYTES, job.input_record_bytes).saturating_mul(members);
     let answers = per_member(ANSWER_BYTES, job.output_record_bytes).saturating_mul(members);
     let bytes_received = answers.saturating_add(proof_bytes);
-    let record_ns = proof_us.saturating_mul(1_000).saturating_add(costs.record_ns);
-    let run_ns = per_member(costs.job_us.saturating_mul(1_000), record_ns);
+    let job_ns = costs.job_us.saturating_add(proof_us).saturating_mul(1_000);
+    let run_ns = per_member(job_ns, costs.record_ns.saturating_add(proof_record_ns));
     let transfer_ms = bytes_sent.saturating_add(bytes_received).div_ceil(costs.bytes_per_ms.max(1));
     let waiting_ms = costs.round_trip_us.saturating_mul(exchanges).div_ceil(1_000);
     Prediction {
@@ -366,7 +372,8 @@ fn assumes(policy: &Policy) -> Vec<String> {
         Verification::Proof => assumed.extend([
             "BLAKE3 behaves as a random function (Fiat-Shamir, Merkle trees)".to_owned(),
             "the proof library Plonky3 0.8, which nobody has audited yet, is sound".to_owned(),
-            "nodes make no more proofs than the registration bears (for the weights' secrecy alone)".to_owned(),
+            "nodes make no more proofs than the registration bears (for the weights' secrecy alone)"
+                .to_owned(),
         ]),
     }
     assumed

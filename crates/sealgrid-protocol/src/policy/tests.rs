@@ -191,11 +191,17 @@ const JOB: JobFacts = JobFacts {
     output_record_bytes: 2,
     records: 100,
     client_holds_model: true,
-    registered: false,
+    proven_elements: None,
 };
 
-const COSTS: MeasuredCosts =
-    MeasuredCosts { job_us: 300, record_ns: 2_000, proof_us: 20, round_trip_us: 500, bytes_per_ms: 100_000 };
+const COSTS: MeasuredCosts = MeasuredCosts {
+    job_us: 300,
+    record_ns: 2_000,
+    proof_us: 700,
+    proof_element_ns: 100,
+    round_trip_us: 500,
+    bytes_per_ms: 100_000,
+};
 
 fn codes(policy: &Policy, job: &JobFacts, directory: &VerifiedDirectory) -> Vec<&'static str> {
     match plan(policy, job, directory, &COSTS) {
@@ -225,17 +231,16 @@ fn a_plan_says_what_it_takes_and_what_it_guarantees() {
 #[test]
 fn a_registered_model_is_proven_by_one_node_and_its_proof_is_part_of_the_prediction() {
     let policy = Policy { verification: Verification::Proof, ..Policy::default() };
-    let job = JobFacts { registered: true, ..JOB };
+    let job = JobFacts { proven_elements: Some(18), ..JOB };
     let plan = plan(&policy, &job, &grid(5, 5, 2), &COSTS).expect("five nodes");
     assert_eq!((plan.members, plan.reserves), (1, 4));
-    // 300 µs and 100 × 22 µs of work, 3,072 + 3,000 + 2,048 + 200 bytes and two mebibytes at 100,000 a ms, two exchanges.
+    // A millisecond and 100 × (2 + 1.8) µs of work, 3,072 + 3,000 + 2,048 + 200 bytes and two mebibytes at 100,000 a ms, two exchanges.
     assert_eq!(
         plan.predicted,
-        Prediction { time_ms: 3 + 22 + 1, bytes_sent: 6_072, bytes_received: 2_248 + (2 << 20), node_ms: 3 }
+        Prediction { time_ms: 2 + 22 + 1, bytes_sent: 6_072, bytes_received: 2_248 + (2 << 20), node_ms: 2 }
     );
     assert!(plan.assumes.iter().any(|text| text.contains("Plonky3")));
-    let unregistered = JobFacts { registered: false, ..JOB };
-    assert_eq!(codes(&policy, &unregistered, &grid(5, 5, 2)), ["E-POL-05"]);
+    assert_eq!(codes(&policy, &JOB, &grid(5, 5, 2)), ["E-POL-05"]);
 }
 
 #[test]
@@ -336,7 +341,8 @@ proptest! {
         registered: bool,
     ) {
         let directory = grid(shape.0, shape.1, shape.2);
-        let job = JobFacts { records, client_holds_model, registered, ..JOB };
+        let proven_elements = registered.then_some(18);
+        let job = JobFacts { records, client_holds_model, proven_elements, ..JOB };
         match plan(&policy, &job, &directory, &COSTS) {
             Err(refusal) => prop_assert!(!refusal.reasons.is_empty()),
             Ok(plan) => {

@@ -73,8 +73,15 @@ impl FaultWord {
 
 /// Nodes of the grid.
 const NODES: usize = 5;
+/// Openings of the model's registration, for all nodes together.
+const OPENINGS: u32 = 64;
+/// Who checks the proven receipt, each with nothing but the file and the trust roots.
+const VALIDATORS: usize = 3;
 /// Time that a job has; a slow member is given up after a third of it.
 const DEADLINE_MS: u64 = 6_000;
+
+/// The mode whose receipts anybody can check without trusting a node.
+const PROVEN: &str = "sealed, proof";
 
 /// One mode's line of the table.
 struct Line {
@@ -100,7 +107,9 @@ impl Demo {
 
         output.say("model owner: importing an ONNX model trained on the Wisconsin breast-tumour data");
         let shipped = Shipped::named("breast-cancer-mlp").expect("it ships");
-        let model = shipped.import()?;
+        let imported = shipped.import()?;
+        output.say("model owner: registering its weights, so that runs are proven without telling them");
+        let (model, _) = engines::register(imported, OPENINGS)?;
         let model_file = scratch.path().join("breast-cancer-mlp.sgm");
         std::fs::write(&model_file, model.to_bytes()).map_err(|error| unwritable(&model_file, &error))?;
 
@@ -108,7 +117,13 @@ impl Demo {
         let faults: Vec<(usize, Fault)> =
             faults.iter().enumerate().map(|(index, fault)| (NODES - index, *fault)).collect();
         let grid = LocalGrid::at(scratch.path().join("grid"));
-        grid.lay_out(&Layout { nodes: NODES, models: vec![model_file], faults: faults.clone() })?;
+        let share = OPENINGS / u32::try_from(NODES).expect("a few");
+        grid.lay_out(&Layout {
+            nodes: NODES,
+            openings: [(model_file.clone(), share)].into(),
+            models: vec![model_file],
+            faults: faults.clone(),
+        })?;
         let processes = grid.start()?;
         output.say(format!(
             "grid: {NODES} processes, each with its own identity, data folder and QUIC endpoint"
@@ -123,7 +138,8 @@ impl Demo {
         let told = told?;
         output.say("every process has ended; verifying offline, from files alone");
         let verdicts = self.verify_offline(&told)?;
-        Ok(self.report(&told, &verdicts, drained, started.elapsed()))
+        let agreed = self.validate()?;
+        Ok(self.report(&told, &verdicts, agreed, drained, started.elapsed()))
     }
 
     /// Everything between start and stop of the grid.
@@ -164,6 +180,19 @@ impl Demo {
                 .exit(4));
         }
 
+        let proof = policy("proof")?;
+        let plan = asking.plan(&proof, &found, count(&records))?;
+        let mut forged = Vec::new();
+        let outcome = asking.run(&proof, &plan, &found, inputs.clone(), &mut |progress| {
+            if let Progress::AtFault(fault) = progress {
+                forged.push(format!("{} {}", asking.node_name(&fault.node), fault.kind));
+            }
+        });
+        forged.iter().for_each(|fault| output.say(format!("  {fault}")));
+        let outcome = outcome.map_err(|error| refused(asking, &error))?;
+        let checked = "a zero-knowledge proof, checked before the result was taken";
+        let proven = self.line(asking, PROVEN, outcome, &plain, &inputs, checked)?;
+
         let results =
             asking::decode(&quorum.outcome.as_ref().expect("it ran").outputs, &found.public, &records);
         results.write(&self.dir.join("results.csv"))?;
@@ -187,7 +216,7 @@ impl Demo {
                 .map(|fault| format!("{} {}", asking.node_name(&fault.node), fault.kind))
                 .collect(),
             jobs,
-            lines: vec![plain, signed, quorum],
+            lines: vec![plain, signed, quorum, proven],
         })
     }
 
@@ -207,10 +236,7 @@ impl Demo {
                 .why(verdict.text())
                 .exit(4));
         }
-        asking::keep(
-            &outcome,
-            self.dir.join(format!("{}.receipt", mode.replace(", ", "-").replace(':', "-"))),
-        )?;
+        asking::keep(&outcome, self.dir.join(receipt_name(mode)))?;
         let equal = outcome.outputs == plain;
         let time = outcome.result_after;
         Ok(Line { mode, outcome: Some(outcome), time, equal, checked: checked.to_owned() })
@@ -221,10 +247,10 @@ impl Demo {
         let trust = roots::read(&self.dir.join("roots"))?;
         let mut verdicts = Vec::new();
         for line in told.lines.iter().filter(|line| line.outcome.is_some()) {
-            let name = format!("{}.receipt", line.mode.replace(", ", "-").replace(':', "-"));
+            let name = receipt_name(line.mode);
             let path = self.dir.join(&name);
             let file = std::fs::read(&path).map_err(|error| crate::failure::unreadable(&path, &error))?;
-            let verdict = verify(&file, &trust, crate::now(), None);
+            let verdict = verify(&file, &trust, crate::now(), None, Some(&*engines::proofs()));
             if !verdict.is_accepted() {
                 return Err(Failure::new(
                     verdict.code().unwrap_or("E-VER-01"),
@@ -238,10 +264,41 @@ impl Demo {
         Ok(verdicts)
     }
 
+    /// Has processes of their own judge the proven receipt, which hold nothing but commitments: the file and the trust roots, in
+    /// a folder of their own and with an empty home. How long the slowest took.
+    fn validate(&self) -> Result<Duration, Failure> {
+        let unusable =
+            |error: std::io::Error| Failure::new("E-AVL-02", "a validator cannot start").why(error);
+        let program = std::env::current_exe().map_err(unusable)?;
+        let name = receipt_name(PROVEN);
+        let mut slowest = Duration::ZERO;
+        for validator in 1..=VALIDATORS {
+            let folder = tempfile::tempdir().map_err(unusable)?;
+            let (receipt, roots) = (folder.path().join(&name), folder.path().join("roots"));
+            std::fs::copy(self.dir.join(&name), &receipt).map_err(unusable)?;
+            roots::write(&roots, &roots::read(&self.dir.join("roots"))?)?;
+            let started = Instant::now();
+            let mut command = std::process::Command::new(&program);
+            command.env_clear().current_dir(folder.path()).args(["verify", "--home"]).arg(folder.path());
+            let output = command.arg(&receipt).arg("--roots").arg(&roots).output().map_err(unusable)?;
+            slowest = slowest.max(started.elapsed());
+            if !output.status.success() {
+                return Err(Failure::new(
+                    "E-VER-17",
+                    format!("validator {validator} rejects the proven receipt"),
+                )
+                .why(String::from_utf8_lossy(&output.stdout).into_owned())
+                .exit(4));
+            }
+        }
+        Ok(slowest)
+    }
+
     fn report(
         &self,
         told: &Told,
         verdicts: &[(String, bool, String)],
+        validated: Duration,
         drained: usize,
         total: Duration,
     ) -> Report {
@@ -285,6 +342,8 @@ impl Demo {
              {} of {} records scored as the biopsy says; results in {dir}/results.csv\n\
              committee: {} (job {} of this grid)\n{faults}\n\n\
              receipts verified offline after every process had ended: {}\n\
+             {VALIDATORS} validators with nothing but the proven receipt and the trust roots agree: the committed model gave \
+             this result ({} each at most)\n\
              check them yourself:  sealgrid verify {dir}/*.receipt --roots {dir}/roots\n\
              {} in all",
             told.right,
@@ -292,6 +351,7 @@ impl Demo {
             told.committee.join(", "),
             told.jobs,
             files.join(", "),
+            duration(validated),
             duration(total),
         );
         let json = serde_json::json!({
@@ -308,6 +368,8 @@ impl Demo {
                 "environment": line.outcome.as_ref().map(|outcome| outcome.claims.environment.to_string()),
             })).collect::<Vec<_>>(),
             "verified_offline": files,
+            "validators": VALIDATORS,
+            "validated_ns": u64::try_from(validated.as_nanos()).unwrap_or(u64::MAX),
             "nodes_drained": drained,
             "ns": u64::try_from(total.as_nanos()).unwrap_or(u64::MAX),
         });
@@ -343,6 +405,11 @@ fn prepare(dir: &Path) -> Result<(), Failure> {
     std::fs::create_dir_all(dir).map_err(|error| unwritable(dir, &error))?;
     std::fs::write(dir.join(MARK), "written by `sealgrid demo`; replaced by the next one\n")
         .map_err(|error| unwritable(dir, &error))
+}
+
+/// The name of a mode's receipt.
+fn receipt_name(mode: &str) -> String {
+    format!("{}.receipt", mode.replace(", ", "-").replace(':', "-"))
 }
 
 fn policy(verification: &str) -> Result<Policy, Failure> {

@@ -41,6 +41,7 @@ impl NodeCommand {
         })?;
         let mut options = NodeOptions::new(passphrase::obtain(self.passphrase_file.as_deref(), false)?);
         options.executor = engines::executor();
+        options.proofs = Some(engines::proofs());
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build()

@@ -326,7 +326,7 @@ pub fn registered(bytes: &[u8]) -> Result<(String, serde_json::Value), Failure> 
         "openings": openings,
         "soundness_bits": bits,
         "tells": engines::REGISTRATION_TELLS,
-        "assumes": ASSUMES,
+        "assumes": engines::PROOFS_ASSUME,
     });
     Ok((out.to_string(), json))
 }

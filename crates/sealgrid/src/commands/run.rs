@@ -391,6 +391,7 @@ fn narrated(asking: &Asking, output: Output, steps: u64) -> impl FnMut(Progress)
             Progress::Drawn { .. } => bar.at(done, "drawn"),
             Progress::Assigned(_) => bar.at(done, "sealed and sent"),
             Progress::Answered(_) => bar.at(done, "answered"),
+            Progress::Checking => bar.at(done, "checking the proof"),
             Progress::Revealed(_) => bar.at(done, "revealed"),
             Progress::Bisecting(_) => bar.at(done, "nodes differ: bisecting"),
             Progress::Refereeing(_) => bar.at(done, "a referee re-executes one operation"),

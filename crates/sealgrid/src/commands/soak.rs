@@ -117,7 +117,7 @@ impl Soak {
             .map_err(|error| unwritable(&PathBuf::from("the temporary folder"), &error))?;
         let grid = LocalGrid::at(scratch.path().join("grid"));
         let (models, files) = import_models(scratch.path())?;
-        grid.lay_out(&Layout { nodes: NODES, models: files, faults: Vec::new() })?;
+        grid.lay_out(&Layout { nodes: NODES, models: files, ..Layout::default() })?;
         let mut processes = grid.start()?;
         let trust = roots::read(&grid.roots())?;
         let asking = Asking::open(&grid, trust, SigningIdentity::generate(&mut crate::entropy()))?;

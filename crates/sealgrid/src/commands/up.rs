@@ -1,15 +1,18 @@
 //! `sealgrid up`: a grid on this machine, one process a node, until Ctrl-C.
 
-use std::path::PathBuf;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
 use sealgrid_node::fault::Fault;
 
+use super::model;
 use crate::failure::Failure;
 use crate::home::Home;
 use crate::local_grid::{Layout, LocalGrid};
 use crate::output::{Output, Report, table};
+use crate::{engines, openings};
 
 /// Start a grid on this machine, one process a node, and keep it running until Ctrl-C.
 #[derive(Debug, clap::Args)]
@@ -89,12 +92,28 @@ impl Up {
 
     fn layout(&self, home: &Home) -> Result<Layout, Failure> {
         let models = if self.model.is_empty() { models_of(home) } else { self.model.clone() };
+        let grid = self.dir.clone().unwrap_or_else(|| home.grid());
+        let mut openings = HashMap::new();
+        for path in &models {
+            if let Some(share) = shared_out(path, self.nodes.into(), &grid, home)? {
+                openings.insert(path.clone(), share);
+            }
+        }
         Ok(Layout {
             nodes: self.nodes.into(),
             models,
+            openings,
             faults: self.fault.iter().map(|fault| (fault.node, fault.kind)).collect(),
         })
     }
+}
+
+/// Gives the openings of a registered model to the nodes; yields each node's share.
+fn shared_out(path: &Path, nodes: u32, grid: &Path, home: &Home) -> Result<Option<u32>, Failure> {
+    let model = model::load(path, home)?;
+    let Some(registration) = model.registration() else { return Ok(None) };
+    let root = engines::parameters(&model)?.root();
+    openings::share_out(home, root, registration.openings, nodes, grid).map(Some)
 }
 
 fn models_of(home: &Home) -> Vec<PathBuf> {

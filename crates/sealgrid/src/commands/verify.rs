@@ -51,6 +51,7 @@ impl Verify {
         let folder = self.roots.unwrap_or_else(|| home.roots());
         let mut roots = None;
         let at = self.at.unwrap_or_else(crate::now);
+        let proofs = engines::proofs();
         let (mut text, mut verdicts, mut exit) = (String::new(), Vec::new(), 0);
         for path in &self.files {
             let file = std::fs::read(path).map_err(|error| unreadable(path, &error))?;
@@ -90,7 +91,7 @@ impl Verify {
                 Some(roots) => roots,
                 none => none.insert(roots::read(&folder)?),
             };
-            let verdict = verify(&file, roots, at, disclosed.as_ref());
+            let verdict = verify(&file, roots, at, disclosed.as_ref(), Some(&*proofs));
             text.push_str(&format!("{}: {}\n", path.display(), verdict.text()));
             let mut json = verdict.json();
             json["file"] = path.display().to_string().into();

@@ -43,7 +43,7 @@ pub fn jobs(lines: &mut Vec<Line>) -> Result<(), Failure> {
     let file = scratch.path().join("model.sgm");
     std::fs::write(&file, model.to_bytes()).map_err(disk)?;
     let grid = LocalGrid::at(scratch.path().join("grid"));
-    grid.lay_out(&Layout { nodes: NODES, models: vec![file], faults: Vec::new() })?;
+    grid.lay_out(&Layout { nodes: NODES, models: vec![file], ..Layout::default() })?;
     let processes = grid.start()?;
     let test = shipped.test()?;
     let one_at_a_time = async {

@@ -21,6 +21,7 @@ use crate::failure::{Failure, unwritable};
 use crate::home::Home;
 use crate::local_grid::{self, LocalGrid};
 use crate::output::{Output, Report, table};
+use crate::{engines, openings};
 
 /// Give a model to the nodes of a grid, and have the grid's directory name it. The nodes need not be started again.
 #[derive(Debug, clap::Args)]
@@ -72,7 +73,9 @@ impl Publish {
         };
         let asking = Asking::open(&grid, trust, owner.duplicate())?;
         let file = model.to_bytes();
+        let openings = shared_out(&model, &asking, &grid, home)?;
         let publication = Publication::of(authority.public(), model.commitment(), &file, crate::now());
+        let publication = Publication { openings, ..publication };
         let statement = publication.sign(&owner);
         let told = distribute(&asking, &statement, &publication, &file, output);
         let holders: Vec<PublicIdentity> =
@@ -92,7 +95,7 @@ impl Publish {
         }
         let in_force = await_directory(&asking, &grid, &holders)?;
         asking.close();
-        Ok(report(&model, &owner, &told, in_force))
+        Ok(report(&model, &owner, &told, in_force, openings))
     }
 
     fn authority_key(&self, grid: &LocalGrid, home: &Home) -> Result<SigningIdentity, Failure> {
@@ -105,6 +108,16 @@ impl Publish {
             }
         }
     }
+}
+
+/// Gives the openings of a registered model that are left to the nodes that do not serve it yet; yields each node's share.
+fn shared_out(model: &Model, asking: &Asking, grid: &LocalGrid, home: &Home) -> Result<Option<u32>, Failure> {
+    let Some(registration) = model.registration() else { return Ok(None) };
+    let commitment = model.commitment();
+    let new = asking.directory().nodes.iter().filter(|node| !node.serves(&commitment)).count();
+    let Some(nodes) = u32::try_from(new).ok().filter(|nodes| *nodes > 0) else { return Ok(None) };
+    let root = engines::parameters(model)?.root();
+    openings::share_out(home, root, registration.openings, nodes, grid.path()).map(Some)
 }
 
 fn distribute(
@@ -168,7 +181,13 @@ fn await_directory(asking: &Asking, grid: &LocalGrid, holders: &[PublicIdentity]
     }
 }
 
-fn report(model: &Model, owner: &SigningIdentity, told: &[Told], in_force: usize) -> Report {
+fn report(
+    model: &Model,
+    owner: &SigningIdentity,
+    told: &[Told],
+    in_force: usize,
+    openings: Option<u32>,
+) -> Report {
     let mut out = table(["node", "model"]);
     let mut rows = Vec::new();
     let mut exit = 0;
@@ -188,8 +207,12 @@ fn report(model: &Model, owner: &SigningIdentity, told: &[Told], in_force: usize
         rows.push(serde_json::json!({ "node": told.node.to_string(), "held": code.is_none(), "code": code }));
     }
     let card = model.card();
+    // Publishing its registration takes one of a node's own.
+    let proofs = openings.map_or_else(String::new, |openings| {
+        format!("\neach node that is new may make {} proofs", openings.saturating_sub(1))
+    });
     let text = format!(
-        "{out}\n{} {} is in the grid's directory at {} nodes; {in_force} go by it already\nrun it: sealgrid run {} --input DATA.csv",
+        "{out}\n{} {} is in the grid's directory at {} nodes; {in_force} go by it already{proofs}\nrun it: sealgrid run {} --input DATA.csv",
         card.name,
         model.commitment(),
         told.iter().filter(|told| told.outcome.is_ok()).count(),
@@ -197,7 +220,7 @@ fn report(model: &Model, owner: &SigningIdentity, told: &[Told], in_force: usize
     );
     let json = serde_json::json!({
         "model": card.name, "commitment": model.commitment().to_string(), "owner": owner.public().to_string(),
-        "nodes": rows, "in_force": in_force,
+        "nodes": rows, "in_force": in_force, "openings_each": openings,
     });
     Report::new(text, json).exit(exit)
 }
