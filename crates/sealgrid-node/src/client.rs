@@ -18,7 +18,7 @@ use sealgrid_protocol::job::client::{
     Party, Patience, Plan as JobPlan, PlanError, Refused,
 };
 use sealgrid_protocol::job::header::{self, CommittedPayload, JobHeader, Payload, RefereeRule, TraceShape};
-use sealgrid_protocol::job::message::{Exchange, Message};
+use sealgrid_protocol::job::message::{Exchange, Message, Why};
 use sealgrid_protocol::log::note::Note;
 use sealgrid_protocol::log::tile::TileId;
 use sealgrid_protocol::log::witness::WitnessMessage;
@@ -188,6 +188,8 @@ pub enum Progress {
     Refereeing(PublicIdentity),
     /// A party is at fault.
     AtFault(Fault),
+    /// A party declined, and said why.
+    Declined(PublicIdentity, Why),
     /// A member is asked to sign the receipt.
     Signing(PublicIdentity),
     /// The receipt goes to the log.
@@ -1040,6 +1042,9 @@ impl<'k, R: sealgrid_seal::rand_core::CryptoRng> Driver<'k, R> {
                 }
                 ClientEffect::Append { .. } => {}
                 ClientEffect::Report(ClientReport::Fault(fault)) => progress(Progress::AtFault(fault)),
+                ClientEffect::Report(ClientReport::Decline { node, why }) => {
+                    progress(Progress::Declined(node, why));
+                }
                 ClientEffect::Report(ClientReport::Decide(decision)) => self.decision = Some(*decision),
             }
         }

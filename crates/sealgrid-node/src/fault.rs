@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use sealgrid_graph::execute::{Batch, BatchRef, ExecuteError, Executor, Observer, Prepared};
 use sealgrid_graph::integer::Graph;
-use sealgrid_graph::reference;
+use sealgrid_graph::model::Model;
+use sealgrid_graph::proving::{Asked, Openings, ProofSystem, ProvenRun, Prover, ProvingError, Verifier};
+use sealgrid_graph::reference::{self, Reference};
 use sealgrid_graph::tensor::Data;
 
 /// A kind of misbehaviour.
@@ -88,6 +90,63 @@ impl Executor for Faulty {
     fn prepare(&self, graph: Arc<Graph>) -> Result<Box<dyn Prepared>, ExecuteError> {
         let honest = self.honest.prepare(graph)?;
         Ok(Box::new(FaultyRun { honest, fault: self.fault, crash: self.crash.clone() }))
+    }
+}
+
+/// A proof system whose provers, told to lie, give another result than they prove. Slow and crashing ones are so where their
+/// model runs.
+pub struct FaultyProofs {
+    honest: Arc<dyn ProofSystem>,
+    fault: Fault,
+}
+
+impl FaultyProofs {
+    /// Wraps `honest`.
+    #[must_use]
+    pub fn new(honest: Arc<dyn ProofSystem>, fault: Fault) -> Self {
+        Self { honest, fault }
+    }
+}
+
+impl ProofSystem for FaultyProofs {
+    fn prover(&self, model: Model) -> Result<Box<dyn Prover>, ProvingError> {
+        let honest = self.honest.prover(model)?;
+        Ok(match self.fault {
+            Fault::Lie => Box::new(LyingProver(honest)),
+            Fault::Slow | Fault::Crash => honest,
+        })
+    }
+
+    fn verifier(&self, published: &[u8]) -> Result<Box<dyn Verifier>, ProvingError> {
+        self.honest.verifier(published)
+    }
+}
+
+struct LyingProver(Box<dyn Prover>);
+
+impl Prover for LyingProver {
+    fn openings(&self) -> Openings {
+        self.0.openings()
+    }
+
+    fn publish(&self) -> Result<Vec<u8>, ProvingError> {
+        self.0.publish()
+    }
+
+    fn prove(
+        &self,
+        prepared: &dyn Prepared,
+        asked: &Asked<'_>,
+        spend: &mut dyn FnMut() -> bool,
+    ) -> Result<ProvenRun, ProvingError> {
+        // What a lying run claims has no proof at all.
+        let honest = Reference.prepare(prepared.graph().clone());
+        let honest = honest.map_err(|error| ProvingError::TooLarge(error.to_string()))?;
+        let mut run = self.0.prove(honest.as_ref(), asked, spend)?;
+        if let Some(output) = run.outputs.first_mut() {
+            *output = falsified(output);
+        }
+        Ok(run)
     }
 }
 

@@ -26,7 +26,7 @@ use tokio::task::JoinSet;
 use crate::api::{self, Description, METHODS, refusal};
 use crate::config::{NodeConfig, Role};
 use crate::directory::{DirectoryFile, LoadError};
-use crate::fault::{Crash, Faulty};
+use crate::fault::{Crash, Faulty, FaultyProofs};
 use crate::folder::{DataFolder, FolderError};
 use crate::jobs::{Jobs, Means};
 use crate::keys::{KeysError, NodeKeys};
@@ -179,7 +179,13 @@ impl Node {
         let traces = Traces::to(config.telemetry.traces);
         let state = State::open(&folder.state())?;
         let models = Arc::new(open_models(&config, executor, crash)?);
-        let proofs = proofs.map(|system| Arc::new(Proofs::new(system, models.clone(), state.clone())));
+        let proofs = proofs.map(|system| {
+            let system = match config.fault {
+                Some(fault) => Arc::new(FaultyProofs::new(system, fault)),
+                None => system,
+            };
+            Arc::new(Proofs::new(system, models.clone(), state.clone()))
+        });
         let incoming = folder.incoming();
         let publishing =
             Publishing::start(config.publishing.clone(), config.authority, incoming.clone(), models.clone())

@@ -196,6 +196,13 @@ impl Adjudicate {
 pub enum ClientReport {
     /// A party is at fault; the job goes on.
     Fault(Fault),
+    /// A party declined, and said why. Its fault is reported, too.
+    Decline {
+        /// Who.
+        node: PublicIdentity,
+        /// Why, by its own word.
+        why: Why,
+    },
     /// The job is over; the last word, said again after every restart.
     Decide(Box<Decision>),
 }
@@ -1031,6 +1038,7 @@ impl<R: CryptoRng> ClientMachine<R> {
         if let Some(index) = self.voter_of(from).filter(|index| !self.voters[*index].out) {
             match (&self.phase, exchange) {
                 (Phase::Vote, Exchange::Assign) if self.voters[index].is_waited_for() => {
+                    self.report(ClientReport::Decline { node: *from, why });
                     self.unseat(now, index, FaultKind::Refuse);
                 }
                 (Phase::Reveal { .. }, Exchange::Open) if self.voters[index].reveal.is_none() => {

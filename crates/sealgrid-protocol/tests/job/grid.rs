@@ -1,6 +1,7 @@
 //! A grid without a network: real machines, a real model of five operations, real seals. Messages arrive at once and in
 //! order, unless a test alters, repeats or drops them ([`Grid::on_message`]).
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, OnceLock};
 
@@ -8,6 +9,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng as _;
 use sealgrid_graph::execute::{Batch, Executor as _, Prepared};
 use sealgrid_graph::integer::{Builder, Graph, Primitive, ValueType};
+use sealgrid_graph::proving::{Prover, Verifier};
 use sealgrid_graph::reference::Reference;
 use sealgrid_graph::tensor::{DType, Data, Shape};
 use sealgrid_protocol::claims::{Claims, EvidenceKind, Fault, FaultKind, LogState, SignedClaims};
@@ -20,7 +22,7 @@ use sealgrid_protocol::job::header::{
 };
 use sealgrid_protocol::job::message::{Message, Why};
 use sealgrid_protocol::job::node::{NodeBounds, NodeConfig, NodeEffect, NodeEvent, NodeMachine, NodeReport};
-use sealgrid_protocol::job::work::{Done, Work};
+use sealgrid_protocol::job::work::{Done, Proving, Work};
 use sealgrid_protocol::machine::{Machine as _, Millis, Ticket};
 use sealgrid_protocol::names::{Environment, JobId, ModelCommitment, Protection, Verification};
 use sealgrid_seal::digest::{CommitmentKey, Digest};
@@ -156,6 +158,10 @@ pub struct Node {
     pub machine: NodeMachine,
     /// `None` when it does not serve the model.
     pub prepared: Option<Box<dyn Prepared>>,
+    /// `None` when it makes no proofs of it.
+    pub prover: Option<Box<dyn Prover>>,
+    /// How many proofs it may make.
+    pub openings: Cell<u32>,
     pub disk: Disk,
     pub reports: Vec<NodeReport>,
     /// Work that is not done before [`Node::work`] is called, when set.
@@ -170,7 +176,8 @@ impl Node {
     pub fn with(config: NodeConfig, place: usize, prepared: Box<dyn Prepared>) -> Self {
         let machine = NodeMachine::new(config, START, Disk::new());
         let (disk, reports) = (Disk::new(), Vec::new());
-        Self { place, machine, prepared: Some(prepared), disk, reports, lazy: None }
+        let (prover, openings) = (None, Cell::new(0));
+        Self { place, machine, prepared: Some(prepared), prover, openings, disk, reports, lazy: None }
     }
 
     /// Kills the process and starts it again from its disk.
@@ -203,7 +210,13 @@ impl Node {
     }
 
     fn perform(&self, work: Work) -> Done {
-        work.perform(&[keys(self.place)], self.prepared.as_deref(), None, &mut rng(self.place as u64))
+        let spend = || {
+            let left = self.openings.get().checked_sub(1);
+            self.openings.set(left.unwrap_or(0));
+            left.is_some()
+        };
+        let proving = self.prover.as_deref().map(|prover| Proving { prover, spend: &spend });
+        work.perform(&[keys(self.place)], self.prepared.as_deref(), proving, &mut rng(self.place as u64))
     }
 
     fn settle(&mut self, now: Millis) -> Vec<Message> {
@@ -251,9 +264,13 @@ pub struct Grid {
     pub nodes: Vec<Node>,
     /// Whether the client can referee.
     pub holds_model: bool,
+    /// What the client checks proofs with.
+    pub verifier: Option<Box<dyn Verifier>>,
     /// Everything that was delivered, in order.
     pub transcript: Vec<Said>,
     pub faults: Vec<Fault>,
+    /// Who declined, and why.
+    pub declined: Vec<(PublicIdentity, Why)>,
     pub decision: Option<Decision>,
     on_message: OnMessage,
     /// The client is killed once this word is on its disk.
@@ -270,7 +287,12 @@ impl Grid {
     }
 
     pub fn with(header: JobHeader, nodes: Vec<Box<dyn Prepared>>) -> Self {
-        let client = ClientMachine::begin(identity(CLIENT), rng(7), plan(header.clone()), START);
+        Self::planned(plan(header), nodes)
+    }
+
+    pub fn planned(plan: Plan, nodes: Vec<Box<dyn Prepared>>) -> Self {
+        let header = plan.header.clone();
+        let client = ClientMachine::begin(identity(CLIENT), rng(7), plan, START);
         Self {
             now: START,
             header,
@@ -282,8 +304,10 @@ impl Grid {
                 .map(|(place, prepared)| Node::new(place, prepared))
                 .collect(),
             holds_model: true,
+            verifier: None,
             transcript: Vec::new(),
             faults: Vec::new(),
+            declined: Vec::new(),
             decision: None,
             on_message: Box::new(|_| None),
             kill_after: None,
@@ -335,11 +359,12 @@ impl Grid {
                 ClientEffect::Timer { at, .. } => self.timer = Some(at),
                 ClientEffect::Run { ticket, work } => {
                     let graph = graph();
-                    let outcome = work.perform(self.holds_model.then_some(&*graph), None);
+                    let outcome = work.perform(self.holds_model.then_some(&*graph), self.verifier.as_deref());
                     self.client.handle(self.now, ClientEvent::Ran { ticket, outcome });
                 }
                 ClientEffect::Append { .. } => {}
                 ClientEffect::Report(ClientReport::Fault(fault)) => self.faults.push(fault),
+                ClientEffect::Report(ClientReport::Decline { node, why }) => self.declined.push((node, why)),
                 ClientEffect::Report(ClientReport::Decide(decision)) => self.decision = Some(*decision),
             }
         }

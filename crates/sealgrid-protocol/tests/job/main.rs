@@ -18,4 +18,6 @@ mod node;
 
 mod client;
 
+mod proof;
+
 mod vectors;

@@ -324,6 +324,7 @@ impl World {
                 }
                 ClientEffect::Append { .. } => {}
                 ClientEffect::Report(ClientReport::Fault(fault)) => self.faults.push(fault),
+                ClientEffect::Report(ClientReport::Decline { .. }) => {}
                 ClientEffect::Report(ClientReport::Decide(decision)) => {
                     self.decision.get_or_insert((self.now, *decision));
                 }

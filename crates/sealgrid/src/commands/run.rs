@@ -388,6 +388,9 @@ fn narrated(asking: &Asking, output: Output, steps: u64) -> impl FnMut(Progress)
             Progress::AtFault(fault) => {
                 output.say(format!("{} {}", asking.node_name(&fault.node), fault.kind));
             }
+            Progress::Declined(node, why) => {
+                output.say(format!("{}: {why} ({})", asking.node_name(&node), why.code()));
+            }
             Progress::Drawn { .. } => bar.at(done, "drawn"),
             Progress::Assigned(_) => bar.at(done, "sealed and sent"),
             Progress::Answered(_) => bar.at(done, "answered"),

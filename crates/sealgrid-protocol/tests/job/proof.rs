@@ -1,0 +1,285 @@
+//! JOB-05, JOB-11 and QUORUM-20: jobs that one node proves. Models, proofs and their checks are real ones.
+
+use std::sync::{Arc, OnceLock};
+
+use rand_chacha::ChaCha20Rng;
+use sealgrid_graph::execute::{Executor as _, Prepared};
+use sealgrid_graph::integer::{Builder, Primitive, Requantise, ValueType};
+use sealgrid_graph::model::{Decision, InputCard, Model, ModelCard, OutputCard};
+use sealgrid_graph::proving::{ProofSystem as _, Prover, Side, Verifier};
+use sealgrid_graph::reference::Reference;
+use sealgrid_graph::tensor::{DType, Data, Shape, Tensor};
+use sealgrid_proof::file::RegisteredParameters;
+use sealgrid_proof::system::System;
+use sealgrid_protocol::claims::{Claims, EvidenceDigest, EvidenceKind, FaultKind, SignedClaims};
+use sealgrid_protocol::job::client::{Plan, Reason};
+use sealgrid_protocol::job::header::{CommittedPayload, JobHeader, Payload, TraceShape};
+use sealgrid_protocol::job::message::{Answer, Message, Why};
+use sealgrid_protocol::names::Verification;
+use sealgrid_seal::digest::{Commitment, Digest};
+
+use crate::grid::{CLIENT, Grid, START, Said, header, identity, inputs, payload, plan, public, rng};
+
+const SYSTEM: System<ChaCha20Rng> = System(|| rng(3));
+
+/// Four inputs, two results, registered for sixteen openings.
+fn model() -> &'static Model {
+    static MODEL: OnceLock<Model> = OnceLock::new();
+    MODEL.get_or_init(|| {
+        let shape = |axes: &[usize]| Shape::new(axes).expect("small");
+        let tensor = |axes: &[usize], data| Tensor::new(shape(axes), data).expect("filled");
+        let input = ValueType { dtype: DType::I8, shape: shape(&[4]) };
+        let mut graph = Builder::new(vec![input.clone()]);
+        let weight = graph.parameter(tensor(&[2, 4], Data::I8(vec![3, -2, 100, 7, -1, 1, 5, -60])));
+        let bias = graph.parameter(tensor(&[2], Data::I32(vec![9, -5])));
+        let requantise =
+            Requantise { multipliers: vec![1], shifts: vec![3], low: -128, high: 127, output: DType::I8 };
+        let operands = [graph.input(0)];
+        let y = graph.push("y", Primitive::Linear { weight, bias, requantise }, &operands).expect("valid");
+        let output = graph.value_type(y).clone();
+        let card = ModelCard {
+            version: 1,
+            name: "small".into(),
+            release: "1".into(),
+            summary: String::new(),
+            inputs: vec![InputCard {
+                name: "x".into(),
+                value_type: input,
+                columns: Vec::new(),
+                offsets: vec![0.0],
+                scales: vec![1.0],
+            }],
+            outputs: vec![OutputCard {
+                name: "y".into(),
+                value_type: output,
+                scales: vec![1.0],
+                labels: Vec::new(),
+                decision: Decision::Largest,
+            }],
+            accuracy: None,
+        };
+        let model = Model::new(card, graph.finish(vec![y]).expect("valid"), &mut rng(1)).expect("a model");
+        RegisteredParameters::register(model, 16).expect("registrable").0
+    })
+}
+
+fn prover() -> Box<dyn Prover> {
+    SYSTEM.prover(Model::from_bytes(&model().to_bytes()).expect("a model")).expect("registered")
+}
+
+fn published() -> &'static [u8] {
+    static PUBLISHED: OnceLock<Vec<u8>> = OnceLock::new();
+    PUBLISHED.get_or_init(|| prover().publish().expect("has openings"))
+}
+
+fn verifier() -> Box<dyn Verifier> {
+    SYSTEM.verifier(published()).expect("holds")
+}
+
+fn honest() -> Box<dyn Prepared> {
+    Reference.prepare(model().graph().clone()).expect("always")
+}
+
+fn proven_header() -> JobHeader {
+    let committed = verifier().commit(Side::Inputs, &payload().job_key, &inputs());
+    JobHeader {
+        model: model().commitment(),
+        shape: TraceShape::of(model().graph()),
+        input: committed.expect("two records"),
+        verification: Verification::Proof,
+        verification_asked: Verification::Proof,
+        ..header(1, 3)
+    }
+}
+
+fn proven_plan() -> Plan {
+    let header = proven_header();
+    let registration = EvidenceKind::Registration;
+    let evidence = vec![EvidenceDigest { kind: registration, digest: registration.digest(published()) }];
+    Plan { payload: CommittedPayload::committed(payload(), header.input), evidence, ..plan(header) }
+}
+
+/// A member and two reserves, all of which can prove.
+fn grid() -> Grid {
+    let mut grid = Grid::planned(proven_plan(), (0..3).map(|_| honest()).collect());
+    for node in &mut grid.nodes {
+        node.prover = Some(prover());
+        node.openings.set(2);
+    }
+    grid.verifier = Some(verifier());
+    grid
+}
+
+/// What the member answers when `alter` had its way with it. Signed again by the member.
+fn altered(alter: impl Fn(&mut Claims, &mut Answer) + 'static) -> Grid {
+    grid().on_message(move |said: &Said| match &said.message {
+        Message::Answer(answer) if said.from == 0 => {
+            let mut answer = answer.clone();
+            let mut claims = SignedClaims::from_bytes(answer.receipt.clone()).verify().expect("its own");
+            alter(&mut claims, &mut answer);
+            answer.receipt = claims.sign(&identity(0)).expect("it may").as_bytes().to_vec();
+            Some(vec![Message::Answer(answer)])
+        }
+        _ => None,
+    })
+}
+
+fn renamed(claims: &mut Claims, proof: &[u8]) {
+    let kind = EvidenceKind::Proof;
+    claims.evidence.iter_mut().filter(|piece| piece.kind == kind).for_each(|piece| {
+        piece.digest = kind.digest(proof);
+    });
+}
+
+#[test]
+fn quorum_20_a_proven_job_ends_in_a_receipt_that_names_its_proof_and_anybody_can_check_it() {
+    let grid = grid().run();
+    let accepted = grid.accepted();
+    assert_eq!(accepted.output, honest().run(&inputs(), &mut ()).expect("runs"));
+    let claims = grid.claims();
+    assert_eq!((claims.issuer, claims.verification_used), (public(0), Verification::Proof));
+    let proof = grid.evidence(EvidenceKind::Proof);
+    assert_eq!(claims.evidence(EvidenceKind::Proof), Some(EvidenceKind::Proof.digest(&proof)));
+    assert!(claims.evidence(EvidenceKind::Registration).is_some() && claims.faults.is_empty());
+    // Whoever holds nothing but commitments.
+    assert!(verifier().verify(&claims.proven(), &proof).expect("holds") > 990);
+    assert!(verifier().verify(&Claims { records: 3, ..claims }.proven(), &proof).is_err());
+    assert_eq!(grid.nodes[0].openings.get(), 1);
+}
+
+#[test]
+fn quorum_20_a_result_whose_proof_does_not_hold_costs_the_member_its_place() {
+    let other_result = |_: &mut Claims, answer: &mut Answer| {
+        let proof = answer.proof.as_mut().expect("a proof");
+        let middle = proof.len() / 2;
+        proof[middle] ^= 1;
+    };
+    let grid = altered(move |claims, answer| {
+        other_result(claims, answer);
+        renamed(claims, answer.proof.as_deref().expect("a proof"));
+    })
+    .run();
+    assert_eq!(grid.faults_of(0), [FaultKind::BadProof]);
+    assert_eq!(grid.claims().issuer, public(1), "the first reserve proves it");
+    assert!(!FaultKind::BadProof.is_proven(), "its evidence is not in the next one's receipt");
+
+    // A commitment to another output than the one that is delivered.
+    let grid = altered(|claims, _| claims.output = Commitment([7; 32])).run();
+    assert_eq!(grid.faults_of(0), [FaultKind::BadProof]);
+    assert_eq!(grid.claims().issuer, public(1));
+}
+
+#[test]
+fn quorum_20_a_receipt_that_does_not_name_the_proof_is_none() {
+    let cases: [fn(&mut Claims, &mut Answer); 4] = [
+        |claims, _| claims.evidence.retain(|piece| piece.kind != EvidenceKind::Proof),
+        |_, answer| answer.proof = None,
+        |claims, answer| {
+            claims.evidence.retain(|piece| piece.kind != EvidenceKind::Proof);
+            answer.proof = None;
+        },
+        |claims, _| renamed(claims, b"another"),
+    ];
+    for alter in cases {
+        let grid = altered(alter).run();
+        assert_eq!(grid.faults_of(0), [FaultKind::Refuse]);
+        assert_eq!(grid.claims().issuer, public(1));
+    }
+}
+
+#[test]
+fn quorum_20_who_cannot_prove_declines_and_says_why() {
+    let mut cannot = grid();
+    cannot.nodes[0].prover = None;
+    cannot.nodes[1].openings.set(0);
+    let cannot = cannot.run();
+    assert_eq!(cannot.declined, [(public(0), Why::NoProof), (public(1), Why::NoOpening)]);
+    assert_eq!((Why::NoProof.code(), Why::NoOpening.code()), ("E-AVL-64", "E-RES-62"));
+    assert_eq!(cannot.claims().issuer, public(2));
+    assert_eq!(cannot.claims().faults.len(), 2);
+
+    let mut nobody = grid();
+    nobody.nodes.iter_mut().for_each(|node| node.openings.set(0));
+    assert_eq!(nobody.run().refused().reason, Reason::TooFewNodes);
+}
+
+#[test]
+fn job_11_nothing_is_spent_on_records_that_were_not_committed_to() {
+    let mut plan = proven_plan();
+    plan.header.input = Commitment([9; 32]);
+    plan.payload = CommittedPayload::committed(payload(), plan.header.input);
+    let mut grid = Grid::planned(plan, (0..3).map(|_| honest()).collect());
+    grid.nodes.iter_mut().for_each(|node| {
+        node.prover = Some(prover());
+        node.openings.set(2);
+    });
+    let grid = grid.run();
+    assert_eq!(grid.refused().reason, Reason::TooFewNodes);
+    assert!(grid.declined.iter().all(|(_, why)| *why == Why::Malformed), "{:?}", grid.declined);
+    assert!(grid.nodes.iter().all(|node| node.openings.get() == 2));
+}
+
+#[test]
+fn quorum_20_a_draft_that_names_a_proof_already_is_refused_before_anything_is_spent() {
+    let grid = grid().on_message(|said: &Said| match &said.message {
+        Message::Assign(assign) if said.to == 0 => {
+            let mut assign = Arc::unwrap_or_clone(Arc::clone(assign));
+            let draft = assign.draft.as_mut().expect("one answers alone");
+            let at = draft.evidence.partition_point(|piece| piece.kind < EvidenceKind::Proof);
+            let named = EvidenceDigest { kind: EvidenceKind::Proof, digest: Digest([1; 32]) };
+            draft.evidence.insert(at, named);
+            Some(vec![Message::Assign(Arc::new(assign))])
+        }
+        _ => None,
+    });
+    let grid = grid.run();
+    assert_eq!(grid.declined, [(public(0), Why::BadClaims)]);
+    assert_eq!(grid.nodes[0].openings.get(), 2);
+}
+
+#[test]
+fn job_10_a_proof_is_made_once_and_given_again_after_a_crash() {
+    let mut grid = grid();
+    let mut kept = None;
+    let assign = loop {
+        match sealgrid_protocol::machine::Machine::poll(&mut grid.client).expect("it begins") {
+            sealgrid_protocol::job::client::ClientEffect::Send { message, .. } => break message,
+            sealgrid_protocol::job::client::ClientEffect::Store { ticket, .. } => {
+                let event = sealgrid_protocol::job::client::ClientEvent::Stored { ticket };
+                sealgrid_protocol::machine::Machine::handle(&mut grid.client, START, event);
+            }
+            _ => {}
+        }
+    };
+    let mut node = grid.nodes.remove(0);
+    for restarts in 0..3 {
+        let said = node.hear(START + 1, CLIENT, assign.clone());
+        assert!(matches!(said[..], [Message::Answer(_)]), "{said:?}");
+        assert_eq!(*kept.get_or_insert(said.clone()), said, "after {restarts} restarts");
+        assert_eq!(node.openings.get(), 1);
+        node.restart(START + 1);
+    }
+}
+
+#[test]
+fn a_client_that_was_killed_finishes_its_proven_job() {
+    for word in ["plan", "voter-00", "decision"] {
+        let mut grid = grid();
+        grid.kill_after = Some(word);
+        let grid = grid.run();
+        assert_eq!(grid.claims().issuer, public(0), "{word}");
+        assert!(verifier().verify(&grid.claims().proven(), &grid.evidence(EvidenceKind::Proof)).is_ok());
+    }
+}
+
+#[test]
+fn nobody_else_than_its_members_sees_anything_of_a_proven_jobs_records() {
+    let grid = grid().run();
+    let Payload { inputs, .. } = payload();
+    let bytes = inputs[0].data().view().le_bytes();
+    let sent = grid.transcript.iter().map(|said| said.message.encode());
+    assert!(
+        sent.flat_map(|message| message.windows(bytes.len()).map(<[u8]>::to_vec).collect::<Vec<_>>())
+            .all(|window| window != *bytes)
+    );
+}
