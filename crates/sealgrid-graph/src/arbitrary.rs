@@ -4,17 +4,67 @@
 //! the padding, single-element axes. A failing seed is all that needs to be reported. The generator may change
 //! between versions: freeze graphs, not seeds.
 
+use sealgrid_seal::rand_core::CryptoRng;
+
 use crate::execute::Batch;
 use crate::integer::{
     ADD_MULTIPLIER_MAX, Builder, Graph, ParameterId, Primitive, Requantise, SHIFT_MAX, ValueId, ValueType,
     Window,
 };
+use crate::model::{CARD_VERSION, Decision, InputCard, Model, ModelCard, OutputCard};
 use crate::tensor::{DType, Data, Shape, Tensor};
 
 /// Number of kinds of primitives.
 const KINDS: u64 = 25;
 /// Values are kept below this many elements, so that the reference stays quick.
 const COUNT_MAX: usize = 2048;
+
+/// A card that takes a graph's inputs and outputs as they are.
+#[must_use]
+pub fn card(name: &str, graph: &Graph) -> ModelCard {
+    let input = |(index, value_type): (usize, &ValueType)| InputCard {
+        name: format!("in{index}"),
+        value_type: value_type.clone(),
+        columns: Vec::new(),
+        offsets: vec![0.0],
+        scales: vec![1.0],
+    };
+    let output = |(index, id): (usize, &ValueId)| OutputCard {
+        name: format!("out{index}"),
+        value_type: graph.value_type(*id).clone(),
+        scales: vec![1.0],
+        labels: Vec::new(),
+        decision: Decision::None,
+    };
+    ModelCard {
+        version: CARD_VERSION,
+        name: name.into(),
+        release: "1".into(),
+        summary: String::new(),
+        inputs: graph.inputs().iter().enumerate().map(input).collect(),
+        outputs: graph.outputs().iter().enumerate().map(output).collect(),
+        accuracy: None,
+    }
+}
+
+/// A model whose runs can be proven: `clamp((3·x0 − 2·x1 + bias) / 4)` to 0…127, and so on for three outputs.
+///
+/// # Panics
+/// Never.
+#[must_use]
+pub fn small_model(bias: i32, rng: &mut impl CryptoRng) -> Model {
+    let shape = |axes: &[usize]| Shape::new(axes).expect("small");
+    let tensor = |axes: &[usize], data| Tensor::new(shape(axes), data).expect("filled");
+    let mut graph = Builder::new(vec![ValueType { dtype: DType::I8, shape: shape(&[1, 2]) }]);
+    let x = graph.input(0);
+    let weight = graph.parameter(tensor(&[3, 2], Data::I8(vec![3, -2, 100, 7, -1, 1])));
+    let bias = graph.parameter(tensor(&[3], Data::I32(vec![bias, 0, -5])));
+    let requantise =
+        Requantise { multipliers: vec![1], shifts: vec![2], low: 0, high: 127, output: DType::I8 };
+    let y = graph.push("y", Primitive::Linear { weight, bias, requantise }, &[x]).expect("valid");
+    let graph = graph.finish(vec![y]).expect("valid");
+    Model::new(card("small", &graph), graph, rng).expect("small sums")
+}
 
 /// A random valid graph of 1 to about 20 operations; everything that nothing reads is an output.
 #[must_use]

@@ -3,6 +3,7 @@
 mod common;
 
 use common::*;
+use sealgrid_graph::arbitrary::card;
 use sealgrid_graph::integer::{Builder, Primitive, Requantise, ValueType};
 use sealgrid_graph::model::Model;
 use sealgrid_graph::tensor::{DType, Data, Shape, Tensor};
@@ -20,7 +21,7 @@ use sealgrid_seal::identity::{PublicIdentity, SigningIdentity};
 fn model_of(kib: usize, seed: u8) -> Model {
     let shape = |axes: &[usize]| Shape::new(axes).expect("small");
     let input = ValueType { dtype: DType::I8, shape: shape(&[1024]) };
-    let mut graph = Builder::new(vec![input.clone()]);
+    let mut graph = Builder::new(vec![input]);
     let value = graph.input(0);
     let weights: Vec<i8> = (0..kib * 1024)
         .map(|at| i8::try_from((at * 31 + usize::from(seed)) % 15).expect("small") - 7)
@@ -31,9 +32,9 @@ fn model_of(kib: usize, seed: u8) -> Model {
         Requantise { multipliers: vec![1], shifts: vec![12], low: -128, high: 127, output: DType::I8 };
     let linear = Primitive::Linear { weight, bias, requantise };
     let value = graph.push("scores", linear, &[value]).expect("valid");
-    let output = graph.value_type(value).clone();
-    let card = card(&format!("published-{seed}"), input, output);
-    Model::new(card, graph.finish(vec![value]).expect("valid"), &mut rand::rng()).expect("a valid model")
+    let graph = graph.finish(vec![value]).expect("valid");
+    let card = card(&format!("published-{seed}"), &graph);
+    Model::new(card, graph, &mut rand::rng()).expect("a valid model")
 }
 
 /// A model, its file, and what its owner signed.

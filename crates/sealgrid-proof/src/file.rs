@@ -485,5 +485,3 @@ pub fn fuzz_parse(bytes: &[u8]) {
 
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-pub(crate) use self::tests::model as test_model;

@@ -147,7 +147,7 @@ impl Registration {
 
     /// Whether it can be of the architecture of `graph`, of which the parameters are not looked at.
     pub(crate) fn fits(&self, graph: &Graph) -> bool {
-        let count = graph.parameters().iter().map(|parameter| parameter.shape().count()).sum();
+        let count: usize = graph.parameters().iter().map(|parameter| parameter.shape().count()).sum();
         let fits = |(magnitude, tensor): (&u64, &Tensor)| {
             let bound = |known| *magnitude == known;
             magnitude_of(tensor.dtype()).map_or((1..=MAGNITUDE_MAX).contains(magnitude), bound)

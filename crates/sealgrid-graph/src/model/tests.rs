@@ -9,39 +9,12 @@ fn rng() -> ChaCha20Rng {
     ChaCha20Rng::from_seed([5; 32])
 }
 
-/// A card that fits a graph, encoding nothing.
-fn plain_card(graph: &Graph) -> ModelCard {
-    let input = |(index, value_type): (usize, &ValueType)| InputCard {
-        name: format!("in{index}"),
-        value_type: value_type.clone(),
-        columns: Vec::new(),
-        offsets: vec![0.0],
-        scales: vec![1.0],
-    };
-    let output = |(index, id): (usize, &crate::integer::ValueId)| OutputCard {
-        name: format!("out{index}"),
-        value_type: graph.value_type(*id).clone(),
-        scales: vec![0.5],
-        labels: Vec::new(),
-        decision: Decision::None,
-    };
-    ModelCard {
-        version: card::CARD_VERSION,
-        name: "random".into(),
-        release: "1".into(),
-        summary: String::new(),
-        inputs: graph.inputs().iter().enumerate().map(input).collect(),
-        outputs: graph.outputs().iter().enumerate().map(output).collect(),
-        accuracy: None,
-    }
-}
-
 /// The first random graph from a seed on that is admitted and has some parameters.
 fn model(seed: u64) -> Model {
     (seed..)
         .map(arbitrary::graph)
         .filter(|graph| graph.parameters().len() > 2)
-        .find_map(|graph| Model::new(plain_card(&graph), graph, &mut rng()).ok())
+        .find_map(|graph| Model::new(arbitrary::card("random", &graph), graph, &mut rng()).ok())
         .expect("many random graphs are admitted")
 }
 
@@ -84,7 +57,7 @@ fn files_that_are_not_models_are_refused_with_their_codes() {
 fn a_card_that_is_not_the_graphs_is_refused() {
     let graph = arbitrary::graph(3);
     let check = |change: &dyn Fn(&mut ModelCard)| {
-        let mut card = plain_card(&graph);
+        let mut card = arbitrary::card("random", &graph);
         change(&mut card);
         card.check(&graph.architecture())
     };
@@ -104,7 +77,8 @@ fn a_card_that_is_not_the_graphs_is_refused() {
     let accuracy =
         Accuracy { data: "test".into(), records: 10, clear_correct: 9, integer_correct: 11, agreeing: 8 };
     assert_eq!(check(&|card| card.accuracy = Some(accuracy.clone())), Err(CardFault::Accuracy));
-    let error = Model::new(ModelCard { version: 9, ..plain_card(&graph) }, graph.clone(), &mut rng());
+    let error =
+        Model::new(ModelCard { version: 9, ..arbitrary::card("random", &graph) }, graph.clone(), &mut rng());
     assert_eq!(error.expect_err("another version").code(), "E-IMP-54");
 }
 
@@ -137,7 +111,9 @@ fn salts_hide_equal_weights() {
     let graph = Graph::clone(model(3).graph());
     let commitment = |seed: u8| {
         let mut rng = ChaCha20Rng::from_seed([seed; 32]);
-        Model::new(plain_card(&graph), graph.clone(), &mut rng).expect("admitted before").commitment()
+        Model::new(arbitrary::card("random", &graph), graph.clone(), &mut rng)
+            .expect("admitted before")
+            .commitment()
     };
     assert_ne!(commitment(1), commitment(2));
 }

@@ -1,9 +1,8 @@
+use sealgrid_graph::arbitrary::small_model;
 use sealgrid_graph::execute::Prepared;
-use sealgrid_graph::integer::{Builder, Primitive, ValueType};
-use sealgrid_graph::model::{Decision, InputCard, Model, ModelCard, OutputCard, RegistrationId};
+use sealgrid_graph::model::{Model, RegistrationId};
 use sealgrid_graph::proving::{Asked, ProvenRun, ProvingError, Verifier};
 use sealgrid_graph::reference::Reference;
-use sealgrid_graph::tensor::{DType, Shape};
 use sealgrid_seal::digest::Digest;
 
 use super::*;
@@ -43,39 +42,12 @@ impl Prover for CountedProver {
     }
 }
 
-/// A model that hands its input on, registered with so many openings or not at all.
+/// A model registered with so many openings, or not at all.
 fn model(openings: Option<u32>) -> Model {
-    let value = ValueType { dtype: DType::I8, shape: Shape::new(&[1, 2]).expect("small") };
-    let mut graph = Builder::new(vec![value.clone()]);
-    let flat = Shape::new(&[2]).expect("small");
-    let turned = graph.push_shaped("y", Primitive::Reshape, &[graph.input(0)], &flat).expect("valid");
-    let output = graph.value_type(turned).clone();
-    let card = ModelCard {
-        version: 1,
-        name: "small".into(),
-        release: "1".into(),
-        summary: String::new(),
-        inputs: vec![InputCard {
-            name: "x".into(),
-            value_type: value,
-            columns: Vec::new(),
-            offsets: vec![0.0],
-            scales: vec![1.0],
-        }],
-        outputs: vec![OutputCard {
-            name: "y".into(),
-            value_type: output,
-            scales: vec![1.0],
-            labels: Vec::new(),
-            decision: Decision::Largest,
-        }],
-        accuracy: None,
-    };
-    let graph = graph.finish(vec![turned]).expect("valid");
-    let model = Model::new(card, graph, &mut rand::rng()).expect("a model");
+    let digest = Digest([1; 32]);
     match openings {
-        Some(openings) => model.registered(RegistrationId { openings, digest: Digest([1; 32]) }),
-        None => model,
+        Some(openings) => small_model(10, &mut rand::rng()).registered(RegistrationId { openings, digest }),
+        None => small_model(10, &mut rand::rng()),
     }
 }
 

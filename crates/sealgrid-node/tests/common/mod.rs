@@ -7,10 +7,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use sealgrid_graph::arbitrary::card;
 use sealgrid_graph::execute::{Batch, Executor};
 use sealgrid_graph::fast::FastExecutor;
 use sealgrid_graph::integer::{Builder, Primitive, Requantise, ValueType};
-use sealgrid_graph::model::{Decision, InputCard, Model, ModelCard, ModelCommitment, OutputCard};
+use sealgrid_graph::model::{Model, ModelCommitment};
+use sealgrid_graph::proving::ProofSystem;
 use sealgrid_graph::tensor::{DType, Data, Shape, Tensor};
 use sealgrid_node::client::{ClientOptions, GridClient, Job, Progress};
 use sealgrid_node::config::{LimitsConfig, NodeConfig};
@@ -35,7 +37,7 @@ pub fn small_model() -> Model {
         i8::try_from((counter >> 24) % 127).expect("below 127") - 63
     };
     let input = ValueType { dtype: DType::I8, shape: shape(&[30]) };
-    let mut graph = Builder::new(vec![input.clone()]);
+    let mut graph = Builder::new(vec![input]);
     let mut value = graph.input(0);
     for (name, rows, columns, low) in [("hidden", 16, 30, 0), ("scores", 2, 16, -128)] {
         let weights: Vec<i8> = (0..rows * columns).map(|_| next()).collect();
@@ -48,35 +50,8 @@ pub fn small_model() -> Model {
         let linear = Primitive::Linear { weight, bias, requantise };
         value = graph.push(name, linear, &[value]).expect("valid");
     }
-    let output = graph.value_type(value).clone();
     let graph = graph.finish(vec![value]).expect("valid");
-    let card = card("small", input, output);
-    Model::new(card, graph, &mut rand::rng()).expect("a valid model")
-}
-
-/// The card of a model with one input and one output, taken as they are.
-pub fn card(name: &str, input: ValueType, output: ValueType) -> ModelCard {
-    ModelCard {
-        version: 1,
-        name: name.into(),
-        release: "1".into(),
-        summary: String::new(),
-        inputs: vec![InputCard {
-            name: "x".into(),
-            value_type: input,
-            columns: Vec::new(),
-            offsets: vec![0.0],
-            scales: vec![1.0],
-        }],
-        outputs: vec![OutputCard {
-            name: "y".into(),
-            value_type: output,
-            scales: vec![1.0],
-            labels: Vec::new(),
-            decision: Decision::Largest,
-        }],
-        accuracy: None,
-    }
+    Model::new(card("small", &graph), graph, &mut rand::rng()).expect("a valid model")
 }
 
 /// Records that a small counter makes.
@@ -115,6 +90,18 @@ type Running = Arc<Mutex<Option<(Runtime, Arc<Node>)>>>;
 
 impl RunningNode {
     pub fn start(config: NodeConfig, executor: Arc<dyn Executor>) -> Self {
+        Self::start_with(config, executor, None)
+    }
+
+    pub fn start_proving(config: NodeConfig, proofs: Option<Arc<dyn ProofSystem>>) -> Self {
+        Self::start_with(config, Arc::new(FastExecutor::default()), proofs)
+    }
+
+    fn start_with(
+        config: NodeConfig,
+        executor: Arc<dyn Executor>,
+        proofs: Option<Arc<dyn ProofSystem>>,
+    ) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -125,6 +112,7 @@ impl RunningNode {
         let options = NodeOptions {
             cost: Cost::LEAST,
             executor,
+            proofs,
             crash: Arc::new(move || end(&crashing)),
             ..NodeOptions::new(passphrase())
         };
@@ -204,20 +192,41 @@ impl Grid {
         Self::start_plan(plan, &executor, |config| config.telemetry.traces = Some(collector))
     }
 
+    /// A registered model whose runs the nodes prove.
+    pub fn start_proving(
+        folder: tempfile::TempDir,
+        model: Model,
+        path: PathBuf,
+        plan: GridPlan,
+        proofs: Arc<dyn ProofSystem>,
+    ) -> Self {
+        let plan = GridPlan { models: vec![path], ..plan };
+        let start = |config: &PathBuf| RunningNode::start_proving(load(config), Some(proofs.clone()));
+        Self::laid_out(folder, model, plan, start)
+    }
+
     fn start_plan(plan: GridPlan, executor: &Arc<dyn Executor>, adjust: impl Fn(&mut NodeConfig)) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let model = small_model();
         let path = folder.path().join("small.sgm");
         std::fs::write(&path, model.to_bytes()).expect("written");
-        let witnesses = 2.min(plan.nodes - 1);
-        let plan = GridPlan { witnesses, models: vec![path], cost: Cost::LEAST, ..plan };
-        let at = folder.path().join("grid");
-        let files = plan.lay_out(&at, &authority(), &passphrase(), now()).expect("laid out");
-        let start = |config: &PathBuf| {
+        let plan = GridPlan { models: vec![path], ..plan };
+        Self::laid_out(folder, model, plan, |config| {
             let mut config = load(config);
             adjust(&mut config);
             RunningNode::start(config, executor.clone())
-        };
+        })
+    }
+
+    fn laid_out(
+        folder: tempfile::TempDir,
+        model: Model,
+        plan: GridPlan,
+        start: impl Fn(&PathBuf) -> RunningNode,
+    ) -> Self {
+        let plan = GridPlan { witnesses: 2.min(plan.nodes - 1), cost: Cost::LEAST, ..plan };
+        let at = folder.path().join("grid");
+        let files = plan.lay_out(&at, &authority(), &passphrase(), now()).expect("laid out");
         let nodes = files.configs.iter().map(start).collect();
         Self { folder, files, nodes, model: Arc::new(model) }
     }
@@ -349,12 +358,26 @@ pub async fn raw(
 
 /// Ends a node like a crash and starts it again from its folder, with this configuration.
 pub async fn restart(grid: &mut Grid, place: usize, config: NodeConfig) {
+    restarted(grid, place, config, None).await;
+}
+
+/// The same, and it proves runs.
+pub async fn restart_proving(
+    grid: &mut Grid,
+    place: usize,
+    config: NodeConfig,
+    proofs: Arc<dyn ProofSystem>,
+) {
+    restarted(grid, place, config, Some(proofs)).await;
+}
+
+async fn restarted(grid: &mut Grid, place: usize, config: NodeConfig, proofs: Option<Arc<dyn ProofSystem>>) {
     let ended = grid.nodes.remove(place);
     let data = config.data.clone();
     let started = tokio::task::spawn_blocking(move || {
         ended.crash();
         wait_until_free(&data);
-        RunningNode::start(config, Arc::new(sealgrid_graph::fast::FastExecutor::default()))
+        RunningNode::start_proving(config, proofs)
     });
     grid.nodes.insert(place, started.await.expect("no panic"));
 }

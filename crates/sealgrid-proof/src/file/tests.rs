@@ -1,10 +1,10 @@
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng as _, SeedableRng as _};
+use sealgrid_graph::arbitrary::small_model;
 use sealgrid_graph::execute::Executor as _;
-use sealgrid_graph::integer::{Builder, Primitive, Requantise, ValueType};
-use sealgrid_graph::model::{Decision, InputCard, ModelCard, OutputCard};
+use sealgrid_graph::integer::{Builder, Primitive, ValueType};
 use sealgrid_graph::reference::Reference;
-use sealgrid_graph::tensor::{DType, Data, Shape, Tensor};
+use sealgrid_graph::tensor::{DType, Data, Shape};
 
 use super::*;
 
@@ -16,40 +16,8 @@ fn shape(axes: &[usize]) -> Shape {
     Shape::new(axes).expect("small")
 }
 
-/// `clamp((3·x0 − 2·x1 + 10) / 4)`, and so on for three outputs.
-pub fn model(bias: i32) -> Model {
-    let input = ValueType { dtype: DType::I8, shape: shape(&[1, 2]) };
-    let mut graph = Builder::new(vec![input.clone()]);
-    let x = graph.input(0);
-    let tensor = |axes: &[usize], data| Tensor::new(shape(axes), data).expect("filled");
-    let weight = graph.parameter(tensor(&[3, 2], Data::I8(vec![3, -2, 100, 7, -1, 1])));
-    let bias = graph.parameter(tensor(&[3], Data::I32(vec![bias, 0, -5])));
-    let requantise =
-        Requantise { multipliers: vec![1], shifts: vec![2], low: 0, high: 127, output: DType::I8 };
-    let y = graph.push("y", Primitive::Linear { weight, bias, requantise }, &[x]).expect("valid");
-    let output = graph.value_type(y).clone();
-    let card = ModelCard {
-        version: 1,
-        name: "small".into(),
-        release: "1".into(),
-        summary: String::new(),
-        inputs: vec![InputCard {
-            name: "x".into(),
-            value_type: input,
-            columns: Vec::new(),
-            offsets: vec![0.0],
-            scales: vec![1.0],
-        }],
-        outputs: vec![OutputCard {
-            name: "y".into(),
-            value_type: output,
-            scales: vec![1.0],
-            labels: Vec::new(),
-            decision: Decision::Largest,
-        }],
-        accuracy: None,
-    };
-    Model::new(card, graph.finish(vec![y]).expect("valid"), &mut rng(1)).expect("a model")
+fn model(bias: i32) -> Model {
+    small_model(bias, &mut rng(1))
 }
 
 fn proven(model: &Model, public: bool) -> Proof {

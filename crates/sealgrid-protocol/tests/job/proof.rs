@@ -3,12 +3,12 @@
 use std::sync::{Arc, OnceLock};
 
 use rand_chacha::ChaCha20Rng;
-use sealgrid_graph::execute::{Executor as _, Prepared};
-use sealgrid_graph::integer::{Builder, Primitive, Requantise, ValueType};
-use sealgrid_graph::model::{Decision, InputCard, Model, ModelCard, OutputCard};
+use sealgrid_graph::arbitrary::small_model;
+use sealgrid_graph::execute::{Batch, Executor as _, Prepared};
+use sealgrid_graph::model::Model;
 use sealgrid_graph::proving::{ProofSystem as _, Prover, Side, Verifier};
 use sealgrid_graph::reference::Reference;
-use sealgrid_graph::tensor::{DType, Data, Shape, Tensor};
+use sealgrid_graph::tensor::{Data, Shape};
 use sealgrid_proof::file::RegisteredParameters;
 use sealgrid_proof::system::System;
 use sealgrid_protocol::claims::{Claims, EvidenceDigest, EvidenceKind, FaultKind, SignedClaims};
@@ -18,49 +18,25 @@ use sealgrid_protocol::job::message::{Answer, Message, Why};
 use sealgrid_protocol::names::Verification;
 use sealgrid_seal::digest::{Commitment, Digest};
 
-use crate::grid::{CLIENT, Grid, START, Said, header, identity, inputs, payload, plan, public, rng};
+use crate::grid::{CLIENT, Grid, START, Said, header, identity, job_key, plan, public, rng};
 
 const SYSTEM: System<ChaCha20Rng> = System(|| rng(3));
 
-/// Four inputs, two results, registered for sixteen openings.
+/// Registered for sixteen openings.
 fn model() -> &'static Model {
     static MODEL: OnceLock<Model> = OnceLock::new();
     MODEL.get_or_init(|| {
-        let shape = |axes: &[usize]| Shape::new(axes).expect("small");
-        let tensor = |axes: &[usize], data| Tensor::new(shape(axes), data).expect("filled");
-        let input = ValueType { dtype: DType::I8, shape: shape(&[4]) };
-        let mut graph = Builder::new(vec![input.clone()]);
-        let weight = graph.parameter(tensor(&[2, 4], Data::I8(vec![3, -2, 100, 7, -1, 1, 5, -60])));
-        let bias = graph.parameter(tensor(&[2], Data::I32(vec![9, -5])));
-        let requantise =
-            Requantise { multipliers: vec![1], shifts: vec![3], low: -128, high: 127, output: DType::I8 };
-        let operands = [graph.input(0)];
-        let y = graph.push("y", Primitive::Linear { weight, bias, requantise }, &operands).expect("valid");
-        let output = graph.value_type(y).clone();
-        let card = ModelCard {
-            version: 1,
-            name: "small".into(),
-            release: "1".into(),
-            summary: String::new(),
-            inputs: vec![InputCard {
-                name: "x".into(),
-                value_type: input,
-                columns: Vec::new(),
-                offsets: vec![0.0],
-                scales: vec![1.0],
-            }],
-            outputs: vec![OutputCard {
-                name: "y".into(),
-                value_type: output,
-                scales: vec![1.0],
-                labels: Vec::new(),
-                decision: Decision::Largest,
-            }],
-            accuracy: None,
-        };
-        let model = Model::new(card, graph.finish(vec![y]).expect("valid"), &mut rng(1)).expect("a model");
-        RegisteredParameters::register(model, 16).expect("registrable").0
+        RegisteredParameters::register(small_model(10, &mut rng(1)), 16).expect("registrable").0
     })
+}
+
+fn inputs() -> Vec<Batch> {
+    let shape = Shape::new(&[1, 2]).expect("small");
+    vec![Batch::new(2, shape, Data::I8(vec![1, 2, 30, -40])).expect("two records of two")]
+}
+
+fn payload() -> Payload {
+    Payload { job_key: job_key(), inputs: inputs() }
 }
 
 fn prover() -> Box<dyn Prover> {

@@ -72,6 +72,10 @@ pub fn directory() -> Directory {
 }
 
 pub fn directory_in(environment: Environment) -> Directory {
+    directory_of(environment, MODEL)
+}
+
+pub fn directory_of(environment: Environment, model: ModelCommitment) -> Directory {
     let text = |text: &str| Text::new(text).expect("printable");
     let node = |byte: u8| NodeEntry {
         identity: signer(byte).public(),
@@ -80,7 +84,7 @@ pub fn directory_in(environment: Environment) -> Directory {
         operator: text(&format!("operator {byte}")),
         region: Region::new("EU-DE").expect("a region"),
         environment,
-        models: vec![MODEL],
+        models: vec![model],
         limits: NodeLimits { records_max: 1000, payload_bytes_max: 1 << 20, jobs_max: 8 },
     };
     Directory {
@@ -154,16 +158,25 @@ impl Fixture {
     }
 
     pub fn build_in(environment: Environment, policy: &Policy, lie: bool) -> Self {
-        let signed_directory = directory_in(environment).sign(&authority()).expect("a good draft");
+        let input = commit_inputs(&job_key(), &[batch(3)]);
+        Self::build_of(environment, policy, lie, (MODEL, input))
+    }
+
+    pub fn build_of(
+        environment: Environment,
+        policy: &Policy,
+        lie: bool,
+        (model, input): (ModelCommitment, Commitment),
+    ) -> Self {
+        let signed_directory = directory_of(environment, model).sign(&authority()).expect("a good draft");
         let verified = signed_directory.verify(&authority().public(), REQUESTED).expect("in force");
         let log_leaves: Vec<_> = (0..5u8).map(|leaf| TreeHash::leaf(&[leaf])).collect();
         let log = LogState { size: 5, root: tree::root(&log_leaves[..], 5).expect("in memory").0 };
-        let input = commit_inputs(&job_key(), &[batch(3)]);
         let facts = DrawFacts {
             nonce: [0x22; 32],
             directory: verified.digest(),
             checkpoint_root: log.root,
-            model: MODEL,
+            model,
             input,
         };
         let members = usize::from(policy.verification.members());
@@ -172,7 +185,7 @@ impl Fixture {
             version: header::VERSION,
             nonce: facts.nonce,
             client: client().public(),
-            model: MODEL,
+            model,
             shape: TraceShape { inputs: 1, operations: 3, outputs: vec![3] },
             input,
             records: RECORDS as u32,
@@ -197,7 +210,7 @@ impl Fixture {
             version: claims::VERSION,
             job: header.id(),
             nonce: header.nonce,
-            model: MODEL,
+            model,
             input,
             output,
             records: header.records,

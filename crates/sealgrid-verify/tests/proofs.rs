@@ -1,0 +1,145 @@
+//! Receipts that rest on a proof: real models, proofs and registrations.
+
+mod common;
+
+use common::*;
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::SeedableRng as _;
+use sealgrid_graph::arbitrary::small_model;
+use sealgrid_graph::execute::{Batch, Executor as _};
+use sealgrid_graph::model::Model;
+use sealgrid_graph::proving::{Asked, ProofSystem as _, Prover, Side};
+use sealgrid_graph::reference::Reference;
+use sealgrid_graph::tensor::{Data, Shape};
+use sealgrid_proof::file::RegisteredParameters;
+use sealgrid_proof::system::System;
+use sealgrid_protocol::claims::EvidenceKind;
+use sealgrid_protocol::names::{Environment, Verification};
+use sealgrid_protocol::policy::Policy;
+use sealgrid_protocol::receipt::{Evidence, Status};
+use sealgrid_seal::digest::Commitment;
+use sealgrid_verify::{Disclosure, Verdict, verify};
+
+const SYSTEM: System<ChaCha20Rng> = System(|| ChaCha20Rng::from_seed([7; 32]));
+
+fn inputs() -> Vec<Batch> {
+    let data = Data::I8(vec![1, 2, 30, -40, 5, 6, -7, 8]);
+    vec![Batch::new(RECORDS, Shape::new(&[1, 2]).expect("small"), data).expect("four records of two")]
+}
+
+struct Proven {
+    fixture: Fixture,
+    evidence: Vec<Evidence>,
+    outputs: Vec<Batch>,
+}
+
+fn registered(bias: i32) -> Model {
+    RegisteredParameters::register(small_model(bias, &mut ChaCha20Rng::from_seed([1; 32])), 8)
+        .expect("registrable")
+        .0
+}
+
+fn prover(model: &Model) -> Box<dyn Prover> {
+    SYSTEM.prover(Model::from_bytes(&model.to_bytes()).expect("a model")).expect("registered")
+}
+
+/// A job that one node proved.
+fn proven() -> Proven {
+    let model = registered(10);
+    let prover = prover(&model);
+    let published = prover.publish().expect("has openings");
+    let verifier = SYSTEM.verifier(&published).expect("holds");
+    let input = verifier.commit(Side::Inputs, &job_key(), &inputs()).expect("four records");
+    let policy = Policy { verification: Verification::Proof, ..Policy::default() };
+    let mut fixture = Fixture::build_of(Environment::Software, &policy, false, (model.commitment(), input));
+    let (nonce, key) = (fixture.header.id().0.0, job_key());
+    let asked = Asked { nonce, key: &key, inputs: &inputs(), input };
+    let prepared = Reference.prepare(model.graph().clone()).expect("always");
+    let run = prover.prove(prepared.as_ref(), &asked, &mut || true).expect("provable");
+    fixture.claims.output = run.output;
+    let mut evidence = fixture.evidence();
+    evidence.push(Evidence { kind: EvidenceKind::Proof, bytes: run.proof });
+    evidence.push(Evidence { kind: EvidenceKind::Registration, bytes: published });
+    Proven { fixture, evidence, outputs: run.outputs }
+}
+
+fn judge(proven: &Proven) -> Verdict {
+    let file = proven.fixture.file_with(proven.evidence.clone()).encode();
+    verify(&file, &roots(), NOW, None, Some(&SYSTEM))
+}
+
+#[track_caller]
+fn rejected(verdict: &Verdict, rule: &str) {
+    assert_eq!(verdict.failures().next().map(|finding| finding.id), Some(rule), "{}", verdict.text());
+    assert_eq!((verdict.exit_status(), verdict.code()), (4, Some("E-VER-17")), "{}", verdict.text());
+}
+
+#[test]
+fn a_proven_receipt_is_accepted_by_whoever_holds_nothing_but_commitments() {
+    let proven = proven();
+    let verdict = judge(&proven);
+    assert!(verdict.is_accepted(), "{}", verdict.text());
+    let found = |id| verdict.findings().find(|finding| finding.id == id).expect("a finding");
+    assert_eq!((found("RCP-56").status, found("RCP-57").status), (Status::Holds, Status::Holds));
+    assert!(found("RCP-57").text.contains("bits of soundness"));
+    assert_eq!(found("RCP-58").status, Status::Assumed);
+    assert!(verdict.findings().all(|finding| finding.id != "RCP-50" && finding.id != "RCP-80"));
+
+    let opening = proven.fixture.opening();
+    let file = proven.fixture.file_with(proven.evidence.clone()).encode();
+    let disclosed = |inputs: &[Batch], outputs: &[Batch]| {
+        let disclosure = Disclosure { opening: &opening, inputs: Some(inputs), outputs: Some(outputs) };
+        verify(&file, &roots(), NOW, Some(&disclosure), Some(&SYSTEM))
+    };
+    let verdict = disclosed(&inputs(), &proven.outputs);
+    assert!(verdict.is_accepted(), "{}", verdict.text());
+    let holds = |id| verdict.findings().any(|finding| finding.id == id && finding.status == Status::Holds);
+    assert!(holds("RCP-71") && holds("RCP-72"));
+    let others = disclosed(&proven.outputs, &inputs());
+    let failed: Vec<&str> = others.failures().map(|finding| finding.id).collect();
+    assert_eq!(failed, ["RCP-71", "RCP-72"]);
+}
+
+#[test]
+fn a_receipt_that_rests_on_a_proof_is_rejected_where_nothing_verifies_it() {
+    let proven = proven();
+    let file = proven.fixture.file_with(proven.evidence).encode();
+    rejected(&verify(&file, &roots(), NOW, None, None), "RCP-56");
+}
+
+#[test]
+fn a_proof_of_something_else_is_rejected() {
+    let genuine = proven();
+    let piece = |kind, bytes: Vec<u8>| {
+        let mut evidence = genuine.evidence.clone();
+        evidence.retain(|piece| piece.kind != kind);
+        evidence.extend((!bytes.is_empty()).then_some(Evidence { kind, bytes }));
+        evidence
+    };
+    let bytes = |kind| {
+        let found = genuine.evidence.iter().find(|piece| piece.kind == kind);
+        found.expect("genuine").bytes.clone()
+    };
+    let with = |evidence| {
+        let file = genuine.fixture.file_with(evidence).encode();
+        verify(&file, &roots(), NOW, None, Some(&SYSTEM))
+    };
+    let registration = EvidenceKind::Registration;
+    rejected(&with(piece(registration, Vec::new())), "RCP-56");
+    rejected(&with(piece(registration, prover(&registered(11)).publish().expect("openings"))), "RCP-56");
+    rejected(&with(piece(EvidenceKind::Proof, Vec::new())), "RCP-57");
+    rejected(&with(piece(EvidenceKind::Proof, b"no proof".to_vec())), "RCP-57");
+    let mut changed = bytes(EvidenceKind::Proof);
+    let middle = changed.len() / 2;
+    changed[middle] ^= 1;
+    rejected(&with(piece(EvidenceKind::Proof, changed)), "RCP-57");
+
+    let mut other = proven();
+    other.fixture.claims.output = Commitment([7; 32]);
+    rejected(&judge(&other), "RCP-57");
+    // Of the same run, made for another job.
+    let mut later = proven();
+    later.fixture.header.nonce = [0x23; 32];
+    let verdict = judge(&later);
+    assert!(!verdict.is_accepted());
+}
