@@ -140,6 +140,10 @@ fn a_proof_of_something_else_is_rejected() {
     // Of the same run, made for another job.
     let mut later = proven();
     later.fixture.header.nonce = [0x23; 32];
+    later.fixture.claims.nonce = later.fixture.header.nonce;
+    later.fixture.claims.job = later.fixture.header.id();
+    let header = later.evidence.iter_mut().find(|piece| piece.kind == EvidenceKind::Header);
+    header.expect("genuine").bytes = later.fixture.header.to_bytes();
     let verdict = judge(&later);
-    assert!(!verdict.is_accepted());
+    assert!(verdict.failures().any(|finding| finding.id == "RCP-57"), "{}", verdict.text());
 }

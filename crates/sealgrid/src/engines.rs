@@ -68,6 +68,9 @@ pub fn not_registered(error: &RegistrationError) -> Failure {
         RegistrationError::NotRegistrable(NotRegistrable::TooLarge(_) | NotRegistrable::Shape(_)) => {
             failure.hint("sealgrid model register MODEL --openings 32 --out FILE.sgm")
         }
+        RegistrationError::NotProvable(_) => failure
+            .exit(3)
+            .hint("run it on the grid instead: sealgrid run MODEL --input DATA --verify quorum:3"),
         RegistrationError::NotRegistrable(_) => failure.exit(3).hint(
             "prove its runs to those who hold the model: sealgrid prove MODEL --input DATA --out P.proof",
         ),

@@ -22,6 +22,7 @@ use crate::channel::ProofError;
 use crate::field::wipe;
 use crate::lookups::NotInTable;
 use crate::registration::{self, NotRegistrable, Reach, Registering, Registration};
+use crate::run::{Inputs, NotProvable, Outputs, Run, Weights};
 use crate::transcript::Transcript;
 use crate::weights::{BadShape, Parameters, Registered, Shape};
 
@@ -57,6 +58,9 @@ pub enum RegistrationError {
     /// They cannot be.
     #[error(transparent)]
     NotRegistrable(#[from] NotRegistrable),
+    /// Runs of the model cannot be proven.
+    #[error(transparent)]
+    NotProvable(#[from] NotProvable),
     /// They are not in their own bounds.
     #[error(transparent)]
     NotInTable(#[from] NotInTable),
@@ -89,6 +93,7 @@ impl RegistrationError {
             Self::Other => "E-PRF-21",
             Self::NotRegistrable(NotRegistrable::TooLarge(_) | NotRegistrable::Shape(_)) => "E-RES-81",
             Self::NotRegistrable(_) => "E-PRF-22",
+            Self::NotProvable(_) => "E-PRF-01",
             Self::NotInTable(_) => "E-PRF-23",
             Self::Malformed => "E-PRF-24",
             Self::Proof(_) => "E-PRF-25",
@@ -151,6 +156,9 @@ impl RegisteredParameters {
     pub fn register(model: Model, openings: u32) -> Result<(Model, Self), RegistrationError> {
         without_parameters(&model.public()).ok_or(NotRegistrable::Trees)?;
         let own = Self::commit(&model, openings)?;
+        // Nobody registers what cannot be proven: one record of it, whatever it yields.
+        let (weights, outputs) = (Weights::Private(&own.registration), Outputs::Committed([0; 32]));
+        Run::new(model.graph(), weights, Inputs::Private(1), outputs)?;
         let id = id(&own.registration, model.graph());
         Ok((model.registered(id), own))
     }

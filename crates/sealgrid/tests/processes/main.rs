@@ -4,5 +4,6 @@ mod common;
 
 mod canary;
 mod grid;
+mod proofs;
 mod resume;
 mod transcripts;
