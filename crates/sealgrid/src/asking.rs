@@ -10,6 +10,7 @@ use sealgrid_graph::model::{ModelCommitment, PublicModel};
 use sealgrid_node::api::{self, Description};
 use sealgrid_node::client::{ClientError, ClientOptions, GridClient, Job, Keep, Outcome, Progress, Resumed};
 use sealgrid_node::directory::Loaded;
+use sealgrid_node::folder::write_durably;
 use sealgrid_protocol::directory::VerifiedDirectory;
 use sealgrid_protocol::job::client::{ClientEffect, ClientEvent, ClientMachine};
 use sealgrid_protocol::log::note::Note;
@@ -337,12 +338,9 @@ pub fn decode(outputs: &[Batch], public: &PublicModel, records: &Records) -> Res
     Results { columns, rows }
 }
 
-/// Writes what is readable by its owner alone.
+/// Writes what is readable by its owner alone, in place of whatever is there.
 pub fn write_secret(path: &Path, bytes: &SecretBytes) -> Result<(), Failure> {
-    use std::io::Write as _;
-    use std::os::unix::fs::OpenOptionsExt as _;
-    let file = std::fs::OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(path);
-    file.and_then(|mut file| file.write_all(bytes.expose())).map_err(|error| unwritable(path, &error))
+    write_durably(path, bytes.expose()).map_err(|error| unwritable(path, &error))
 }
 
 /// Writes receipt and opening; the opening is readable by its owner alone.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use sealgrid_protocol::receipt::Opening;
-use sealgrid_verify::{Disclosure, verify};
+use sealgrid_verify::{Disclosure, TrustRoots, verify};
 
 use super::prove;
 use crate::failure::{Failure, unreadable};
@@ -48,58 +48,79 @@ impl Verify {
             )
             .hint("verify the files one by one"));
         }
-        let folder = self.roots.unwrap_or_else(|| home.roots());
+        let folder = self.roots.clone().unwrap_or_else(|| home.roots());
         let mut roots = None;
-        let at = self.at.unwrap_or_else(crate::now);
-        let proofs = engines::proofs();
         let (mut text, mut verdicts, mut exit) = (String::new(), Vec::new(), 0);
         for path in &self.files {
-            let file = std::fs::read(path).map_err(|error| unreadable(path, &error))?;
-            let judged = if file.starts_with(engines::PROOF_MAGIC) {
-                let (model, input) = (self.model.as_deref(), self.input.as_deref());
-                let with = prove::With { model, openings: &self.opening, input };
-                let (said, json, results) = prove::verified(&file, path, &with, home)?;
-                match (&self.results, results) {
-                    (Some(out), Some(results)) => results.write(out)?,
-                    (Some(_), None) => return Err(no_results(path)),
-                    (None, _) => {}
-                }
-                Some((said, json))
-            } else if file.starts_with(engines::REGISTERED_MAGIC) {
-                Some(prove::registered(&file)?)
-            } else {
-                None
+            let judged = match self.judge(path, &folder, &mut roots, home) {
+                // One of several does not hold up the verdicts on the others.
+                Err(failure) if self.files.len() > 1 && failure.exit_status() == 4 => rejected(&failure),
+                judged => judged?,
             };
-            if let Some((said, mut json)) = judged {
-                text.push_str(&format!("{}:\n{said}\n", path.display()));
-                json["file"] = path.display().to_string().into();
-                verdicts.push(json);
-                continue;
-            }
-            let opening = match &self.opening[..] {
-                [] => None,
-                [one] => Some(read_opening(one)?),
-                _ => {
-                    return Err(Failure::new("E-USE-02", "a receipt has one opening")
-                        .hint("name the one that was written beside it"));
-                }
-            };
-            let disclosed =
-                opening.as_ref().map(|opening| Disclosure { opening, inputs: None, outputs: None });
-            // Trust roots are asked for where something rests on them.
-            let roots = match &mut roots {
-                Some(roots) => roots,
-                none => none.insert(roots::read(&folder)?),
-            };
-            let verdict = verify(&file, roots, at, disclosed.as_ref(), Some(&*proofs));
-            text.push_str(&format!("{}: {}\n", path.display(), verdict.text()));
-            let mut json = verdict.json();
+            text.push_str(&format!("{}: {}\n", path.display(), judged.said));
+            let mut json = judged.json;
             json["file"] = path.display().to_string().into();
             verdicts.push(json);
-            exit = exit.max(verdict.exit_status());
+            exit = exit.max(judged.exit);
         }
         Ok(Report::new(text, serde_json::json!({ "verdicts": verdicts })).exit(exit))
     }
+
+    /// The verdict on one file. Trust roots are asked for where something rests on them.
+    fn judge(
+        &self,
+        path: &Path,
+        folder: &Path,
+        roots: &mut Option<TrustRoots>,
+        home: &Home,
+    ) -> Result<Judged, Failure> {
+        let file = std::fs::read(path).map_err(|error| unreadable(path, &error))?;
+        if file.starts_with(engines::PROOF_MAGIC) {
+            let (model, input) = (self.model.as_deref(), self.input.as_deref());
+            let with = prove::With { model, openings: &self.opening, input };
+            let (said, json, results) = prove::verified(&file, path, &with, home)?;
+            match (&self.results, results) {
+                (Some(out), Some(results)) => results.write(out)?,
+                (Some(_), None) => return Err(no_results(path)),
+                (None, _) => {}
+            }
+            return Ok(Judged { said: format!("\n{said}"), json, exit: 0 });
+        }
+        if file.starts_with(engines::REGISTERED_MAGIC) {
+            let (said, json) = prove::registered(&file)?;
+            return Ok(Judged { said: format!("\n{said}"), json, exit: 0 });
+        }
+        let opening = match &self.opening[..] {
+            [] => None,
+            [one] => Some(read_opening(one)?),
+            _ => {
+                return Err(Failure::new("E-USE-02", "a receipt has one opening")
+                    .hint("name the one that was written beside it"));
+            }
+        };
+        let disclosed = opening.as_ref().map(|opening| Disclosure { opening, inputs: None, outputs: None });
+        let roots = match roots {
+            Some(roots) => roots,
+            none => none.insert(roots::read(folder)?),
+        };
+        let at = self.at.unwrap_or_else(crate::now);
+        let verdict = verify(&file, roots, at, disclosed.as_ref(), Some(&*engines::proofs()));
+        Ok(Judged { said: verdict.text(), json: verdict.json(), exit: verdict.exit_status() })
+    }
+}
+
+/// What is said of one file.
+struct Judged {
+    said: String,
+    json: serde_json::Value,
+    exit: u8,
+}
+
+/// A file that does not hold.
+fn rejected(failure: &Failure) -> Judged {
+    let mut json = failure.json();
+    json["accepted"] = false.into();
+    Judged { said: format!("REJECTED {}\n{failure}", failure.code), json, exit: failure.exit_status() }
 }
 
 /// Results were asked for that a proof does not tell.

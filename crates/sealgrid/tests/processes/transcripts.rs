@@ -306,6 +306,13 @@ fn a_registered_model_is_proven_to_those_who_have_neither_weights_nor_records() 
     home.fails(&verify("a.proof"), "E-PRF-25", 4);
     std::fs::write(home.path("r.sgr"), &good[..good.len() - 1]).expect("written");
     home.fails(&verify("a.proof"), "E-PRF-24", 4);
+    // One of several is one verdict of several.
+    std::fs::write(home.path("r.sgr"), &good).expect("written");
+    let several = home.run(&["verify", "shown.proof", "a.proof", "--model", "r.sgr", "--json"]);
+    let told: serde_json::Value = serde_json::from_str(&several.stdout).expect("one JSON value on stdout");
+    let accepted: Vec<&serde_json::Value> =
+        told["verdicts"].as_array().expect("two").iter().map(|verdict| &verdict["accepted"]).collect();
+    assert_eq!((several.status, accepted), (4, vec![&false.into(), &true.into()]), "{told}");
     // Three openings are the registration's own proof and two more.
     assert_eq!(home.json(&prove("b.proof"))["openings_left"].as_u64(), Some(0));
     home.fails(&prove("c.proof"), "E-RES-82", 6);
