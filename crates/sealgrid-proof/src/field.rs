@@ -146,6 +146,28 @@ pub(crate) fn evaluate(values: &[Challenge], point: &[Challenge]) -> Challenge {
     total(packed_equality(point).into_iter().zip(packs).map(|(weight, values)| weight * values).sum())
 }
 
+/// `Σ weight_i · eq(point, start + i)`: the multilinear extension, at a point, of weights that stand somewhere on a cube.
+pub(crate) fn evaluate_from(weights: &[Challenge], start: usize, point: &[Challenge]) -> Challenge {
+    let (high, low) = point.split_at(point.len() - point.len().min(10));
+    let (blocks, within, length) = (equality(high), equality(low), 1 << low.len());
+    let (mut sum, mut at, mut rest) = (Challenge::ZERO, start, weights);
+    while !rest.is_empty() {
+        let (own, later) = rest.split_at(rest.len().min(length - at % length));
+        sum += blocks[at / length] * inner(own, &within[at % length..]);
+        (at, rest) = (at + own.len(), later);
+    }
+    sum
+}
+
+/// `Σ left·right`, as far as the shorter goes.
+fn inner(left: &[Challenge], right: &[Challenge]) -> Challenge {
+    let (left_packs, left_rest) = left.as_chunks::<LANES>();
+    let packs = left_packs.iter().zip(right.as_chunks::<LANES>().0);
+    let packs = packs.map(|(left, right)| Packed::from_ext_slice(left) * Packed::from_ext_slice(right));
+    let rest = left_rest.iter().zip(right.get(LANES * left_packs.len()..).unwrap_or_default());
+    total(packs.sum()) + rest.map(|(left, right)| *left * *right).sum::<Challenge>()
+}
+
 /// Rank over the base field, by elimination.
 #[cfg(test)]
 pub(crate) fn rank(mut vectors: Vec<Vec<Element>>) -> usize {
