@@ -1,8 +1,9 @@
 //! That tuples of linear forms of the content stand in public tables: all lookups of a proof as one sum of fractions (LogUp, eprint
 //! 2022/1530), `Σ 1/(α − f) = Σ n/(α − t)` over all tuples `f` and all rows `t` with their multiplicities `n`.
 //!
-//! A tuple is folded to `tag + γ·v_0 + γ²·v_1 + …`, the tag being its table's. Tuples and rows stand at the vertices of a cube, each list in a
-//! block of a power of two, the longest first, so that every block is aligned; a vertex without either is the fraction 0/1.
+//! A tuple is folded to `tag + γ·v_0 + γ²·v_1 + …`, the tag being its table's. Tuples and rows stand at the vertices of a cube, each list in
+//! blocks of powers of two, as its length is made of them, the longest blocks of all lists first, so that every block is aligned and nothing stands
+//! between them; a vertex without tuple or row is the fraction 0/1.
 //! The tree of fractions ends in the values of numerators and denominators at one point, which are linear in the content.
 //!
 //! A content may be about several records, of which the same is said ([`Places`]). A list then has each of its tuples once a record, side by side, as
@@ -188,9 +189,22 @@ enum Of {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Block {
     of: Of,
+    /// Which row, or which tuple of a record, it begins with.
+    first: usize,
+    /// How many there are, which is a power of two.
+    count: usize,
+    /// Its first vertex.
     start: usize,
-    /// Of a power of two.
-    length: usize,
+}
+
+/// The blocks of a list, without their vertices.
+fn blocks_of(of: Of, count: usize) -> impl Iterator<Item = Block> {
+    let bits = (0..usize::BITS).rev().map(move |bit| count & 1 << bit).filter(|count| *count > 0);
+    bits.scan(0, move |next, count| {
+        let first = *next;
+        *next += count;
+        Some(Block { of, first, count, start: 0 })
+    })
 }
 
 /// A tuple of the witness stands in no table: the content is not that of an honest run.
@@ -229,24 +243,21 @@ impl Lookups {
             assert!(list.tuple.len() == tables[list.table].columns.len(), "a form a column");
             assert!(count > 0 && list.tuple.iter().all(|form| form.count() == count), "forms of one length");
         }
-        let lists = looked.iter().enumerate().map(|(number, list)| {
-            (Of::Looked(number), list.tuple[0].count().next_power_of_two() * places.width())
-        });
-        let rows = tables
-            .iter()
-            .enumerate()
-            .map(|(number, table)| (Of::Table(number), table.rows().next_power_of_two()));
-        let mut lists: Vec<(Of, usize)> = rows.chain(lists).collect();
-        lists.sort_by_key(|(_, length)| std::cmp::Reverse(*length));
+        let lists = looked.iter().enumerate();
+        let lists = lists.flat_map(|(number, list)| blocks_of(Of::Looked(number), list.tuple[0].count()));
+        let rows = tables.iter().enumerate();
+        let rows = rows.flat_map(|(number, table)| blocks_of(Of::Table(number), table.rows()));
+        let vertices = |block: &Block| match block.of {
+            Of::Table(_) => block.count,
+            Of::Looked(_) => block.count * places.width(),
+        };
+        let mut blocks: Vec<Block> = rows.chain(lists).collect();
+        blocks.sort_by_key(|block| std::cmp::Reverse(vertices(block)));
         let mut start = 0;
-        let blocks = lists
-            .into_iter()
-            .map(|(of, length)| {
-                let block = Block { of, start, length };
-                start += length;
-                block
-            })
-            .collect();
+        for block in &mut blocks {
+            block.start = start;
+            start += vertices(block);
+        }
         if start.max(places.content()) > 1 << VARIABLES_MAX {
             return Err(TooLarge { elements: start.max(places.content()) });
         }
@@ -320,16 +331,18 @@ impl Lookups {
             match block.of {
                 Of::Table(number) => {
                     let table = &self.tables[number];
-                    let counts = &content[self.places.shared(table.multiplicities)..][..table.rows()];
+                    let counts = &content[self.places.shared(table.multiplicities) + block.first..];
+                    let counts = counts[..block.count].iter();
                     numerators.iter_mut().zip(counts).for_each(|(to, count)| *to = -Challenge::from(*count));
-                    let rows = folded(Self::tag(number), &table.columns, gamma);
+                    let rows = folded(Self::tag(number), &table.columns, block.first, block.count, gamma);
                     denominators.zip(rows).for_each(|(to, row)| *to = alpha - row);
                 }
                 Of::Looked(number) => {
-                    let columns = &lists.0[number];
+                    let (first, count) = (block.first * width, block.count * width);
                     let of_records = |at: &usize| at % width < records;
-                    (0..columns[0].len()).filter(of_records).for_each(|at| numerators[at] = Challenge::ONE);
-                    let tuples = folded(Self::tag(self.looked[number].table), columns, gamma);
+                    (0..count).filter(of_records).for_each(|at| numerators[at] = Challenge::ONE);
+                    let tag = Self::tag(self.looked[number].table);
+                    let tuples = folded(tag, &lists.0[number], first, count, gamma);
                     let tuples = denominators.zip(tuples).enumerate();
                     let tuples = tuples.filter(|(at, _)| of_records(at));
                     tuples.for_each(|(_, (to, tuple))| *to = alpha - tuple);
@@ -369,12 +382,8 @@ impl Lookups {
         let mut denominators = Challenge::ONE;
         let mut numerators = Challenge::ZERO;
         let mut of_record = also(&mut functional);
-        for block in &self.blocks {
-            let Of::Looked(number) = block.of else { continue };
-            let list = &self.looked[number];
-            let width = self.places.width();
-            let weights = block_weights(point, block.start / width, block.length / width);
-            let weights = &weights[..list.tuple[0].count()];
+        for (number, list) in self.looked.iter().enumerate() {
+            let weights = self.weights(Of::Looked(number), list.tuple[0].count(), point, self.places.width());
             let all = weights.iter().copied().sum::<Challenge>() * all_records;
             numerators += all;
             denominators += all * (*alpha - Challenge::from(Self::tag(list.table)) - Challenge::ONE);
@@ -386,18 +395,27 @@ impl Lookups {
         }
         self.places.share(&mut functional, all_records);
         let whole: Vec<Challenge> = point.iter().chain(&drawn.record).copied().collect();
-        for block in &self.blocks {
-            let Of::Table(number) = block.of else { continue };
-            let table = &self.tables[number];
-            let weights = block_weights(&whole, block.start, block.length);
+        for (number, table) in self.tables.iter().enumerate() {
+            let weights = self.weights(Of::Table(number), table.rows(), &whole, 1);
             let places = functional[table.multiplicities..].iter_mut();
-            let rows = folded(Self::tag(number), &table.columns, *gamma);
+            let rows = folded(Self::tag(number), &table.columns, 0, table.rows(), *gamma);
             for ((place, weight), row) in places.zip(weights).zip(rows) {
                 *place -= weight;
                 denominators += (*alpha - row - Challenge::ONE) * weight;
             }
         }
         Pulled { functional, known: numerators + merge * denominators + of_record * all_records }
+    }
+
+    /// `eq(point, x)` for the `count` tuples or rows of a list, each of which takes `width` vertices.
+    fn weights(&self, of: Of, count: usize, point: &[Challenge], width: usize) -> Vec<Challenge> {
+        let mut weights = vec![Challenge::ZERO; count];
+        for block in self.blocks.iter().filter(|block| block.of == of) {
+            let to = weights[block.first..].iter_mut();
+            let of_block = block_weights(point, block.start / width, block.count);
+            to.zip(of_block).for_each(|(to, weight)| *to = weight);
+        }
+        weights
     }
 }
 
@@ -434,11 +452,17 @@ fn block_weights(point: &[Challenge], start: usize, length: usize) -> Vec<Challe
     weights
 }
 
-/// `tag + γ·v_0 + γ²·v_1 + …` for every tuple.
-fn folded(tag: Element, columns: &[Vec<Element>], gamma: Challenge) -> Vec<Challenge> {
-    let mut sums = vec![Challenge::from(tag); columns[0].len()];
+/// `tag + γ·v_0 + γ²·v_1 + …` for `count` tuples from `first` on.
+fn folded(
+    tag: Element,
+    columns: &[Vec<Element>],
+    first: usize,
+    count: usize,
+    gamma: Challenge,
+) -> Vec<Challenge> {
+    let mut sums = vec![Challenge::from(tag); count];
     for (column, power) in columns.iter().zip(gamma.powers().skip(1)) {
-        sums.iter_mut().zip(column).for_each(|(sum, value)| *sum += power * *value);
+        sums.iter_mut().zip(&column[first..]).for_each(|(sum, value)| *sum += power * *value);
     }
     sums
 }
