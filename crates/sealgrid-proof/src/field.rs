@@ -61,6 +61,9 @@ pub(crate) fn equality(point: &[Challenge]) -> Vec<Challenge> {
 /// As many elements of the extension as the machine's vectors hold coordinates: chosen when this is compiled.
 pub(crate) type Packed = <Challenge as ExtensionField<Element>>::ExtensionPacking;
 
+/// As many elements of the base field.
+pub(crate) type PackedElement = <Element as Field>::Packing;
+
 /// Elements in a [`Packed`].
 pub(crate) const LANES: usize = <<Element as Field>::Packing as PackedValue>::WIDTH;
 
@@ -94,6 +97,50 @@ pub(crate) fn bind<A: Algebra<Challenge> + Copy>(values: &mut Vec<A>, at: Challe
         values[low] = zero + (one - zero) * at;
     }
     values.truncate(half);
+}
+
+/// Packs whose work is worth a thread.
+pub(crate) const PACKS_OF_A_THREAD: usize = 1 << 10;
+
+/// Values on their way through a round: those at 0 of the variable that is bound, which become what is left, and those at 1; of either, those at 0 and
+/// those at 1 of the next variable.
+pub(crate) struct Quarters<'v, A> {
+    zeros: [&'v mut [A]; 2],
+    ones: [&'v [A]; 2],
+}
+
+impl<'v, A: Algebra<Challenge> + Copy> Quarters<'v, A> {
+    /// Of at least four values.
+    pub(crate) fn of(values: &'v mut [A]) -> Self {
+        let (zeros, ones) = values.split_at_mut(values.len() / 2);
+        let quarter = zeros.len() / 2;
+        let ((low, high), (low_ones, high_ones)) = (zeros.split_at_mut(quarter), ones.split_at(quarter));
+        Self { zeros: [low, high], ones: [low_ones, high_ones] }
+    }
+
+    /// The values of a part of each, and of the rest.
+    pub(crate) fn parted(self, at: usize) -> [Self; 2] {
+        let [low, high] = self.zeros.map(|zeros| zeros.split_at_mut(at));
+        let [low_ones, high_ones] = self.ones.map(|ones| ones.split_at(at));
+        [
+            Self { zeros: [low.0, high.0], ones: [low_ones.0, high_ones.0] },
+            Self { zeros: [low.1, high.1], ones: [low_ones.1, high_ones.1] },
+        ]
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.zeros[0].len()
+    }
+
+    /// Binds the variable in the values at `index`: at 0 of the next, and at 1.
+    pub(crate) fn bind(&mut self, index: usize, at: Challenge) -> [A; 2] {
+        let Self { zeros, ones } = self;
+        for (zeros, ones) in zeros.iter_mut().zip(ones) {
+            let zero = zeros[index];
+            zeros[index] = zero + (ones[index] - zero) * at;
+        }
+        [zeros[0][index], zeros[1][index]]
+    }
 }
 
 /// `Σ left·right` over a cube as a polynomial in the most significant variable: its value at 0 and its leading coefficient. Lanes, of packed

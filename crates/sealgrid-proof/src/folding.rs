@@ -1,12 +1,9 @@
 //! Maps with weights, folded with challenges, as many at once as the machine's vectors hold: what a proof spends most of its time on besides fractions.
 
-use p3_field::{Field, PackedFieldExtension as _, PackedValue as _, PrimeCharacteristicRing};
+use p3_field::{PackedFieldExtension as _, PackedValue as _, PrimeCharacteristicRing};
 
-use crate::field::{Challenge, Element, LANES, Packed, total, unpack};
+use crate::field::{Challenge, Element, LANES, Packed, PackedElement, total, unpack};
 use crate::maps::{Map, Taps};
-
-/// Elements in one vector of the machine.
-type PackedElement = <Element as Field>::Packing;
 
 /// What a weight is in a fold: a number that is known, or what a challenge has made of one.
 pub(crate) trait Factor: PrimeCharacteristicRing + Copy {

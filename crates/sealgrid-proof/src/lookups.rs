@@ -13,13 +13,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use p3_field::{PrimeCharacteristicRing as _, PrimeField32 as _};
+use p3_field::{PackedValue as _, PrimeCharacteristicRing as _, PrimeField32 as _};
 
 use crate::argument::{ContentClaim, Conversation, Later, TooLarge};
 use crate::channel::{ProofError, Prover, Verifier};
 use crate::commit::VARIABLES_MAX;
-use crate::field::{Challenge, Element, equality, wipe};
-use crate::fractions;
+use crate::field::{Challenge, Element, LANES, Packed, PackedElement, equality, wipe};
+use crate::fractions::{self, Leaves};
 use crate::hidden::Hidden;
 use crate::places::Places;
 
@@ -322,35 +322,58 @@ impl Lookups {
     /// The prover's words; what was drawn.
     pub(crate) fn show(&self, channel: &mut Prover<'_>, lists: &Lists, content: &[Element]) -> Drawn {
         let (alpha, gamma) = (channel.challenge(), channel.challenge());
-        let mut numerators = vec![Challenge::ZERO; 1 << self.variables];
-        let mut denominators = vec![Challenge::ONE; 1 << self.variables];
+        let point = fractions::prove(channel, self.leaves(alpha, gamma, lists, content));
+        self.drawn(alpha, gamma, point)
+    }
+
+    fn leaves(&self, alpha: Challenge, gamma: Challenge, lists: &Lists, content: &[Element]) -> Leaves {
         let (width, records) = (self.places.width(), self.places.records);
+        let mut leaves = Leaves::empty(self.variables);
+        // Of blocks that are shorter than a pack.
+        let mut rest = Vec::new();
         for block in &self.blocks {
-            let numerators = &mut numerators[block.start..];
-            let denominators = denominators[block.start..].iter_mut();
-            match block.of {
+            let (table, columns, first, count) = match block.of {
+                Of::Table(number) => (number, &self.tables[number].columns, block.first, block.count),
+                Of::Looked(number) => {
+                    let table = self.looked[number].table;
+                    (table, &lists.0[number], block.first * width, block.count * width)
+                }
+            };
+            let numerator = |at: usize| match block.of {
                 Of::Table(number) => {
                     let table = &self.tables[number];
-                    let counts = &content[self.places.shared(table.multiplicities) + block.first..];
-                    let counts = counts[..block.count].iter();
-                    numerators.iter_mut().zip(counts).for_each(|(to, count)| *to = -Challenge::from(*count));
-                    let rows = folded(Self::tag(number), &table.columns, block.first, block.count, gamma);
-                    denominators.zip(rows).for_each(|(to, row)| *to = alpha - row);
+                    -content[self.places.shared(table.multiplicities) + block.first + at]
                 }
-                Of::Looked(number) => {
-                    let (first, count) = (block.first * width, block.count * width);
-                    let of_records = |at: &usize| at % width < records;
-                    (0..count).filter(of_records).for_each(|at| numerators[at] = Challenge::ONE);
-                    let tag = Self::tag(self.looked[number].table);
-                    let tuples = folded(tag, &lists.0[number], first, count, gamma);
-                    let tuples = denominators.zip(tuples).enumerate();
-                    let tuples = tuples.filter(|(at, _)| of_records(at));
-                    tuples.for_each(|(_, (to, tuple))| *to = alpha - tuple);
+                Of::Looked(_) => Element::from_bool(at % width < records),
+            };
+            let above = alpha - Challenge::from(Self::tag(table));
+            if count < LANES {
+                for at in 0..count {
+                    let columns = columns.iter().zip(gamma.powers().skip(1));
+                    let tuple: Challenge = columns.map(|(column, power)| power * column[first + at]).sum();
+                    let of_record = matches!(block.of, Of::Table(_)) || at % width < records;
+                    rest.push((numerator(at), if of_record { above - tuple } else { Challenge::ONE }));
                 }
+                continue;
+            }
+            let powers: Vec<Packed> = gamma.powers().skip(1).take(columns.len()).map(Packed::from).collect();
+            let above = Packed::from(above);
+            for at in (0..count).step_by(LANES) {
+                let packs =
+                    columns.iter().map(|column| *PackedElement::from_slice(&column[first + at..][..LANES]));
+                let tuple: Packed = powers.iter().zip(packs).map(|(power, pack)| *power * pack).sum();
+                let mut denominator = above - tuple;
+                if width != records && matches!(block.of, Of::Looked(_)) {
+                    // 1 where no record is.
+                    let of_record =
+                        PackedElement::from_fn(|lane| Element::from_bool((at + lane) % width < records));
+                    denominator = (denominator - Packed::ONE) * of_record + Packed::ONE;
+                }
+                leaves.push(PackedElement::from_fn(|lane| numerator(at + lane)), denominator);
             }
         }
-        let point = fractions::prove(channel, numerators, denominators);
-        self.drawn(alpha, gamma, point)
+        leaves.finish(&rest);
+        leaves
     }
 
     /// The verifier's; what was drawn, and the fractions' numerator and denominator there.
@@ -398,7 +421,7 @@ impl Lookups {
         for (number, table) in self.tables.iter().enumerate() {
             let weights = self.weights(Of::Table(number), table.rows(), &whole, 1);
             let places = functional[table.multiplicities..].iter_mut();
-            let rows = folded(Self::tag(number), &table.columns, 0, table.rows(), *gamma);
+            let rows = folded(Self::tag(number), &table.columns, *gamma);
             for ((place, weight), row) in places.zip(weights).zip(rows) {
                 *place -= weight;
                 denominators += (*alpha - row - Challenge::ONE) * weight;
@@ -452,17 +475,11 @@ fn block_weights(point: &[Challenge], start: usize, length: usize) -> Vec<Challe
     weights
 }
 
-/// `tag + γ·v_0 + γ²·v_1 + …` for `count` tuples from `first` on.
-fn folded(
-    tag: Element,
-    columns: &[Vec<Element>],
-    first: usize,
-    count: usize,
-    gamma: Challenge,
-) -> Vec<Challenge> {
-    let mut sums = vec![Challenge::from(tag); count];
+/// `tag + γ·v_0 + γ²·v_1 + …` for every tuple.
+fn folded(tag: Element, columns: &[Vec<Element>], gamma: Challenge) -> Vec<Challenge> {
+    let mut sums = vec![Challenge::from(tag); columns[0].len()];
     for (column, power) in columns.iter().zip(gamma.powers().skip(1)) {
-        sums.iter_mut().zip(&column[first..]).for_each(|(sum, value)| *sum += power * *value);
+        sums.iter_mut().zip(column).for_each(|(sum, value)| *sum += power * *value);
     }
     sums
 }

@@ -19,6 +19,12 @@ pub(crate) fn both<A: Send, B>(one: impl FnOnce() -> A + Send, other: impl FnOnc
     })
 }
 
+/// The same with both parts of something.
+pub(crate) fn each<T: Send, R: Send>([one, other]: [T; 2], work: impl Fn(T) -> R + Sync) -> [R; 2] {
+    let (one, other) = both(|| work(one), || work(other));
+    [one, other]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -28,5 +34,6 @@ mod tests {
         let mut side = 0;
         assert_eq!(both(|| 6 * 7, || side += 1), (42, ()));
         assert_eq!(side, 1);
+        assert_eq!(each([3, 4], |number| number * number), [9, 16]);
     }
 }
