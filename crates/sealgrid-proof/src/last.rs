@@ -9,7 +9,7 @@
 use p3_field::{BasedVectorSpace as _, Field as _, PrimeCharacteristicRing};
 
 use crate::channel::ProofError;
-use crate::field::{Challenge, DEGREE, Element, basis, evaluate, product_rounds};
+use crate::field::{Challenge, DEGREE, Element, basis, evaluate, product_rounds_of};
 use crate::transcript::Transcript;
 
 /// Where the random elements stand: `2^variables` of them from `number · 2^variables` on.
@@ -108,7 +108,7 @@ pub fn prove(
 fn prove_to(
     listener: &mut impl Listener,
     values: &[Element],
-    mut functional: Vec<Challenge>,
+    functional: Vec<Challenge>,
     block: Block,
 ) -> [Opening; 2] {
     let variables = values.len().ilog2() as usize;
@@ -122,10 +122,9 @@ fn prove_to(
     listener.hear(inner(&sum_weights(variables), own));
     let epsilon = listener.challenge();
 
-    let mut vector: Vec<Challenge> = values.iter().map(|value| Challenge::from(*value)).collect();
     let mut past = constant;
     let mut round = 0;
-    let point = product_rounds(&mut functional, &mut vector, |zero, leading| {
+    let ([_, value], point) = product_rounds_of(functional, values, |zero, leading| {
         let left = variables - 1 - round;
         let [linear, square] = masks[round];
         // Behind this variable: half of what is left of the cube lies at 1 of each.
@@ -138,23 +137,21 @@ fn prove_to(
         round += 1;
         at
     });
-    let value = vector[0];
     listener.hear(value);
 
     // The block's own functional: both sums of G, and the elements that are no coefficients.
     let rest = rest_weights(variables, block, listener.challenge());
     listener.hear(inner(&rest, own));
     let delta = listener.challenge();
-    let mut functional = block_functional(&point, &rest, block, delta);
-    let mut vector: Vec<Challenge> = own.iter().map(|value| Challenge::from(*value)).collect();
-    let within = product_rounds(&mut functional, &mut vector, |zero, leading| {
+    let functional = block_functional(&point, &rest, block, delta);
+    let ([_, second], within) = product_rounds_of(functional, own, |zero, leading| {
         listener.hear(zero);
         listener.hear(leading);
         listener.challenge()
     });
-    listener.hear(vector[0]);
-    let second = block.prefix(variables).chain(within).collect();
-    [Opening { point, value }, Opening { point: second, value: vector[0] }]
+    listener.hear(second);
+    let within = block.prefix(variables).chain(within).collect();
+    [Opening { point, value }, Opening { point: within, value: second }]
 }
 
 /// What [`prove`] has said about a vector of `2^variables` elements, and what was drawn.
