@@ -7,12 +7,14 @@
 //!
 //! The statement must be in the transcript before; nothing is drawn before the commitment is.
 
-use p3_field::{BasedVectorSpace as _, Field as _, PrimeCharacteristicRing as _};
+use p3_field::{BasedVectorSpace as _, Field as _, PackedFieldExtension as _, PrimeCharacteristicRing as _};
 use rand_core::CryptoRng;
 
 use crate::channel::{PadClaim, Pads, ProofError, Prover, Sent, Verifier};
 use crate::commit::{Commitment, Scheme, VARIABLES_MAX, VARIABLES_MIN, opening_bits};
-use crate::field::{Challenge, DEGREE, Element, basis, evaluate_from, random, soundness_bits, wipe};
+use crate::field::{
+    Challenge, DEGREE, Element, LANES, basis, evaluate_from, pack, random, soundness_bits, wipe,
+};
 use crate::hidden::Hidden;
 use crate::last::{self, Block, Last};
 use crate::lookups::{Pulled, Witness};
@@ -28,7 +30,7 @@ pub struct ContentClaim {
     pub value: Hidden,
 }
 
-/// What weighs a part of the content: places of several records, the weight of `content[start + place·R + record]` being
+/// What weighs a part of the content: places of several records, or rows of several elements, the weight of `content[start + place·R + record]` being
 /// `places[place]·records[record]`. `R`, the number of `records`, is a power of two, and `start` a multiple of it.
 #[derive(Clone, Debug)]
 pub struct Part {
@@ -62,9 +64,35 @@ impl Part {
         let records: Vec<Challenge> = self.records.iter().map(|record| *record * factor).collect();
         let chunks = functional[self.start..].chunks_exact_mut(records.len()).zip(&self.places);
         // Most parts say nothing of some places.
-        for (chunk, place) in chunks.filter(|(_, place)| !place.is_zero()) {
-            chunk.iter_mut().zip(&records).for_each(|(sum, record)| *sum += *record * *place);
+        let chunks = chunks.filter(|(_, place)| !place.is_zero());
+        if records.len() < LANES {
+            chunks.for_each(|(chunk, place)| {
+                chunk.iter_mut().zip(&records).for_each(|(sum, record)| *sum += *record * *place);
+            });
+        } else {
+            let records = pack(&records);
+            chunks.for_each(|(chunk, place)| {
+                for (sums, records) in chunk.chunks_exact_mut(LANES).zip(&records) {
+                    let products = *records * *place;
+                    for (lane, sum) in sums.iter_mut().enumerate() {
+                        let product: Challenge = products.extract(lane);
+                        *sum += product;
+                    }
+                }
+            });
         }
+    }
+
+    /// Takes on another part, times a factor, if it weighs the same records' places.
+    fn takes(&mut self, factor: Challenge, other: &Self) -> bool {
+        let same = self.start == other.start
+            && self.places.len() == other.places.len()
+            && self.records == other.records;
+        if same {
+            let places = self.places.iter_mut().zip(&other.places);
+            places.for_each(|(place, other)| *place += factor * *other);
+        }
+        same
     }
 
     /// The value of its multilinear extension on the vector's cube.
@@ -194,7 +222,19 @@ impl Merged {
 
     fn functional(&self, layout: &Layout) -> Vec<Challenge> {
         let mut functional = vec![Challenge::ZERO; 1 << layout.variables];
-        self.parts.iter().for_each(|(factor, part)| part.add(*factor, &mut functional));
+        let (batched, plain): (Vec<_>, Vec<_>) =
+            self.parts.iter().partition(|(_, part)| part.records.len() > 1);
+        plain.into_iter().for_each(|(factor, part)| part.add(*factor, &mut functional));
+        // Several claims weigh the same records: they are merged before each place is multiplied by each record.
+        let mut merged: Vec<Part> = Vec::new();
+        for (factor, part) in batched {
+            if !merged.iter_mut().any(|merged| merged.takes(*factor, part)) {
+                let mut part = part.clone();
+                part.places.iter_mut().for_each(|place| *place *= *factor);
+                merged.push(part);
+            }
+        }
+        merged.iter().for_each(|part| part.add(Challenge::ONE, &mut functional));
         functional
     }
 

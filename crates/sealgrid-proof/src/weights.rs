@@ -276,13 +276,16 @@ impl Registered {
             }
             let coefficients = shape.coefficients(&positions, &weights);
             let (elements, pads) = coefficients[..shape.row + shape.pads].split_at(shape.row);
-            let by_rows = |coefficients: &[Challenge]| {
-                rows.iter().flat_map(|row| coefficients.iter().map(|it| *row * *it)).collect()
-            };
-            let functional = vec![
-                Part::plain(start, by_rows(elements)),
-                Part::plain(start + shape.elements(), by_rows(pads)),
-            ];
+            // Rows of a power of two that stand aligned weigh their elements with a product; other rows one by one.
+            let mut functional = Vec::new();
+            for (start, coefficients) in [(start, elements), (start + shape.elements(), pads)] {
+                functional.push(if coefficients.len().is_power_of_two() && start % coefficients.len() == 0 {
+                    Part::of_records(start, rows.clone(), coefficients)
+                } else {
+                    let weights = rows.iter().flat_map(|row| coefficients.iter().map(|it| *row * *it));
+                    Part::plain(start, weights.collect())
+                });
+            }
             Ok(ContentClaim { functional, value: Hidden::known(value) })
         })
     }
