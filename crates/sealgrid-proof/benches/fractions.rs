@@ -8,7 +8,8 @@ use p3_field::PrimeCharacteristicRing as _;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng as _;
 use sealgrid_proof::channel::{Pads, Prover, Verifier};
-use sealgrid_proof::{Challenge, Transcript, fractions};
+use sealgrid_proof::fractions::{self, Leaves};
+use sealgrid_proof::{Challenge, Element, Transcript};
 use sealgrid_seal::digest::labels;
 
 fn main() {
@@ -21,14 +22,14 @@ fn main() {
         let leaves = 1usize << variables;
         let denominators: Vec<Challenge> =
             (0..leaves).map(|i| alpha - Challenge::from_usize(i / 2 % 1000)).collect();
-        let numerators: Vec<Challenge> =
-            (0..leaves).map(|i| if i % 2 == 0 { Challenge::ONE } else { Challenge::NEG_ONE }).collect();
+        let numerators: Vec<Element> =
+            (0..leaves).map(|i| if i % 2 == 0 { Element::ONE } else { Element::NEG_ONE }).collect();
         let (mut least, mut checked) = (f64::MAX, f64::MAX);
         for _ in 0..7 {
-            let (p, q) = (numerators.clone(), denominators.clone());
+            let leaves = Leaves::new(&numerators, &denominators);
             let started = Instant::now();
             let mut prover = Prover::new(transcript(), &pads);
-            fractions::prove(&mut prover, p, q);
+            fractions::prove(&mut prover, leaves);
             let wires = prover.finish().wires;
             least = least.min(started.elapsed().as_secs_f64());
             let started = Instant::now();

@@ -1,5 +1,7 @@
 //! The fields of a proof.
 
+use std::ops::{AddAssign, Mul, Range, Sub};
+
 use p3_field::extension::QuinticTrinomialExtensionField;
 use p3_field::{
     Algebra, BasedVectorSpace, ExtensionField, Field, PackedFieldExtension, PackedValue,
@@ -7,6 +9,8 @@ use p3_field::{
 };
 use p3_koala_bear::KoalaBear;
 use rand_core::CryptoRng;
+
+use crate::threads::each;
 
 /// What is committed: integers modulo `2^31 − 2^24 + 1`.
 pub type Element = KoalaBear;
@@ -61,6 +65,9 @@ pub(crate) fn equality(point: &[Challenge]) -> Vec<Challenge> {
 /// As many elements of the extension as the machine's vectors hold coordinates: chosen when this is compiled.
 pub(crate) type Packed = <Challenge as ExtensionField<Element>>::ExtensionPacking;
 
+/// As many elements of the base field.
+pub(crate) type PackedElement = <Element as Field>::Packing;
+
 /// Elements in a [`Packed`].
 pub(crate) const LANES: usize = <<Element as Field>::Packing as PackedValue>::WIDTH;
 
@@ -96,19 +103,99 @@ pub(crate) fn bind<A: Algebra<Challenge> + Copy>(values: &mut Vec<A>, at: Challe
     values.truncate(half);
 }
 
-/// `Σ left·right` over a cube as a polynomial in the most significant variable: its value at 0 and its leading coefficient. Lanes, of packed
-/// values, are not added up.
-fn product_round<A: Algebra<Challenge> + Copy>(left: &[A], right: &[A]) -> (A, A) {
-    let half = left.len() / 2;
-    let (mut zero, mut leading) = (A::ZERO, A::ZERO);
-    for low in 0..half {
-        zero += left[low] * right[low];
-        leading += (left[low + half] - left[low]) * (right[low + half] - right[low]);
-    }
-    (zero, leading)
+/// Packs whose work is worth a thread.
+pub(crate) const PACKS_OF_A_THREAD: usize = 1 << 10;
+
+/// Values on their way through a round: those at 0 of the variable that is bound, which become what is left, and those at 1; of either, those at 0 and
+/// those at 1 of the next variable.
+pub(crate) struct Quarters<'v, A> {
+    zeros: [&'v mut [A]; 2],
+    ones: [&'v [A]; 2],
 }
 
-/// All rounds of a sumcheck over `Σ left·right`: `say` is given each round's polynomial ([`product_round`]) and draws the next
+impl<'v, A: Algebra<Challenge> + Copy> Quarters<'v, A> {
+    /// Of at least four values.
+    pub(crate) fn of(values: &'v mut [A]) -> Self {
+        let (zeros, ones) = values.split_at_mut(values.len() / 2);
+        let quarter = zeros.len() / 2;
+        let ((low, high), (low_ones, high_ones)) = (zeros.split_at_mut(quarter), ones.split_at(quarter));
+        Self { zeros: [low, high], ones: [low_ones, high_ones] }
+    }
+
+    /// The values of a part of each, and of the rest.
+    pub(crate) fn parted(self, at: usize) -> [Self; 2] {
+        let [low, high] = self.zeros.map(|zeros| zeros.split_at_mut(at));
+        let [low_ones, high_ones] = self.ones.map(|ones| ones.split_at(at));
+        [
+            Self { zeros: [low.0, high.0], ones: [low_ones.0, high_ones.0] },
+            Self { zeros: [low.1, high.1], ones: [low_ones.1, high_ones.1] },
+        ]
+    }
+
+    /// Binds the variable in the values at `index`: at 0 of the next, and at 1.
+    pub(crate) fn bind(&mut self, index: usize, at: Challenge) -> [A; 2] {
+        let Self { zeros, ones } = self;
+        for (zeros, ones) in zeros.iter_mut().zip(ones) {
+            let zero = zeros[index];
+            zeros[index] = zero + (ones[index] - zero) * at;
+        }
+        [zeros[0][index], zeros[1][index]]
+    }
+}
+
+/// Adds a pair of values, each at 0 and at 1 of a variable, to the polynomial of their product: its value at 0 and its leading coefficient.
+fn add_product<A: Copy + Mul<B, Output = A> + AddAssign + Sub<Output = A>, B: Copy + Sub<Output = B>>(
+    sums: &mut [A; 2],
+    [left, left_one]: [A; 2],
+    [right, right_one]: [B; 2],
+) {
+    sums[0] += left * right;
+    sums[1] += (left_one - left) * (right_one - right);
+}
+
+/// A round that binds the variable in both sides: the next polynomial.
+fn product_round<A: Algebra<Challenge> + Copy + Send + Sync>(
+    [left, right]: [&mut Vec<A>; 2],
+    at: Challenge,
+) -> [A; 2] {
+    let quarter = left.len() / 4;
+    let of = |[mut left, mut right]: [Quarters<'_, A>; 2]| {
+        let mut sums = [A::ZERO; 2];
+        for index in 0..left.zeros[0].len() {
+            add_product(&mut sums, left.bind(index, at), right.bind(index, at));
+        }
+        sums
+    };
+    let sides = [Quarters::of(left), Quarters::of(right)];
+    let sums = if quarter < 2 * PACKS_OF_A_THREAD {
+        of(sides)
+    } else {
+        let [[left, left_rest], [right, right_rest]] = sides.map(|side| side.parted(quarter / 2));
+        let [one, other] = each([[left, right], [left_rest, right_rest]], of);
+        [one[0] + other[0], one[1] + other[1]]
+    };
+    left.truncate(2 * quarter);
+    right.truncate(2 * quarter);
+    sums
+}
+
+/// Rounds from a first polynomial on, until one element of either side is left.
+fn product_rounds_from<A: Algebra<Challenge> + Copy + Send + Sync>(
+    [left, right]: [&mut Vec<A>; 2],
+    mut polynomial: [A; 2],
+    mut say: impl FnMut([A; 2]) -> Challenge,
+) {
+    loop {
+        let at = say(polynomial);
+        if left.len() == 2 {
+            bind(left, at);
+            return bind(right, at);
+        }
+        polynomial = product_round([left, right], at);
+    }
+}
+
+/// All rounds of a sumcheck over `Σ left·right`: `say` is given each round's polynomial, its value at 0 and its leading coefficient, and draws the next
 /// coordinate. Leaves one element of either side; yields the point.
 pub(crate) fn product_rounds(
     left: &mut Vec<Challenge>,
@@ -116,25 +203,82 @@ pub(crate) fn product_rounds(
     mut say: impl FnMut(Challenge, Challenge) -> Challenge,
 ) -> Vec<Challenge> {
     let mut point = Vec::with_capacity(left.len().ilog2() as usize);
+    let mut said = |[zero, leading]: [Challenge; 2]| {
+        point.push(say(zero, leading));
+        point[point.len() - 1]
+    };
     if left.len() >= 2 * LANES {
         let (mut packed_left, mut packed_right) = (pack(left), pack(right));
-        while packed_left.len() > 1 {
-            let (zero, leading) = product_round(&packed_left, &packed_right);
-            let at = say(total(zero), total(leading));
-            bind(&mut packed_left, at);
-            bind(&mut packed_right, at);
-            point.push(at);
-        }
+        let first = first_product(&packed_left, &packed_right);
+        product_rounds_from([&mut packed_left, &mut packed_right], first, |sums| said(sums.map(total)));
         (*left, *right) = (unpack(&packed_left), unpack(&packed_right));
     }
-    while left.len() > 1 {
-        let (zero, leading) = product_round(left, right);
-        let at = say(zero, leading);
-        bind(left, at);
-        bind(right, at);
-        point.push(at);
+    if left.len() > 1 {
+        let first = first_product(left, right);
+        product_rounds_from([left, right], first, said);
     }
     point
+}
+
+fn first_product<A: Algebra<Challenge> + Copy>(left: &[A], right: &[A]) -> [A; 2] {
+    let half = left.len() / 2;
+    let mut sums = [A::ZERO; 2];
+    for low in 0..half {
+        add_product(&mut sums, [left[low], left[low + half]], [right[low], right[low + half]]);
+    }
+    sums
+}
+
+/// [`product_rounds`] whose right side is of the base field, which leaves it in the first round: what both sides come to, and the point.
+pub(crate) fn product_rounds_of(
+    mut left: Vec<Challenge>,
+    right: &[Element],
+    mut say: impl FnMut(Challenge, Challenge) -> Challenge,
+) -> ([Challenge; 2], Vec<Challenge>) {
+    if left.len() < 4 * LANES {
+        let mut right: Vec<Challenge> = right.iter().map(|right| Challenge::from(*right)).collect();
+        let point = product_rounds(&mut left, &mut right, say);
+        return ([left[0], right[0]], point);
+    }
+    let half = left.len() / 2;
+    let pairs = |low: usize| {
+        let left = [low, low + half].map(|at| Packed::from_ext_slice(&left[at..at + LANES]));
+        (left, [low, low + half].map(|at| *PackedElement::from_slice(&right[at..at + LANES])))
+    };
+    let middle = half / (2 * LANES) * LANES;
+    let measured = |range: Range<usize>| {
+        let mut sums = [Packed::ZERO; 2];
+        for low in range.step_by(LANES) {
+            let (left, right) = pairs(low);
+            add_product(&mut sums, left, right);
+        }
+        sums
+    };
+    let parts = [0..middle, middle..half];
+    let threads = middle / LANES >= PACKS_OF_A_THREAD;
+    let [one, other] = if threads { each(parts.clone(), measured) } else { parts.clone().map(measured) };
+    let at = say(total(one[0] + other[0]), total(one[1] + other[1]));
+    let mut point = vec![at];
+    let wide = Packed::from(at);
+    let bound = |range: Range<usize>| -> (Vec<Packed>, Vec<Packed>) {
+        let pairs = range.step_by(LANES).map(pairs);
+        pairs.map(|([l, l1], [r, r1])| (l + (l1 - l) * at, wide * (r1 - r) + r)).unzip()
+    };
+    let [(mut bound_left, mut bound_right), rest] =
+        if threads { each(parts, bound) } else { parts.map(bound) };
+    bound_left.extend(rest.0);
+    bound_right.extend(rest.1);
+    drop(left);
+    let (mut left, mut right) = (bound_left, bound_right);
+    let first = first_product(&left, &right);
+    product_rounds_from([&mut left, &mut right], first, |sums| {
+        let at = say(total(sums[0]), total(sums[1]));
+        point.push(at);
+        at
+    });
+    let (mut left, mut right) = (unpack(&left), unpack(&right));
+    point.extend(product_rounds(&mut left, &mut right, say));
+    ([left[0], right[0]], point)
 }
 
 /// The multilinear extension of values at a point (most significant variable first).
@@ -144,6 +288,28 @@ pub(crate) fn evaluate(values: &[Challenge], point: &[Challenge]) -> Challenge {
     }
     let packs = values.chunks_exact(LANES).map(Packed::from_ext_slice);
     total(packed_equality(point).into_iter().zip(packs).map(|(weight, values)| weight * values).sum())
+}
+
+/// `Σ weight_i · eq(point, start + i)`: the multilinear extension, at a point, of weights that stand somewhere on a cube.
+pub(crate) fn evaluate_from(weights: &[Challenge], start: usize, point: &[Challenge]) -> Challenge {
+    let (high, low) = point.split_at(point.len() - point.len().min(10));
+    let (blocks, within, length) = (equality(high), equality(low), 1 << low.len());
+    let (mut sum, mut at, mut rest) = (Challenge::ZERO, start, weights);
+    while !rest.is_empty() {
+        let (own, later) = rest.split_at(rest.len().min(length - at % length));
+        sum += blocks[at / length] * inner(own, &within[at % length..]);
+        (at, rest) = (at + own.len(), later);
+    }
+    sum
+}
+
+/// `Σ left·right`, as far as the shorter goes.
+fn inner(left: &[Challenge], right: &[Challenge]) -> Challenge {
+    let (left_packs, left_rest) = left.as_chunks::<LANES>();
+    let packs = left_packs.iter().zip(right.as_chunks::<LANES>().0);
+    let packs = packs.map(|(left, right)| Packed::from_ext_slice(left) * Packed::from_ext_slice(right));
+    let rest = left_rest.iter().zip(right.get(LANES * left_packs.len()..).unwrap_or_default());
+    total(packs.sum()) + rest.map(|(left, right)| *left * *right).sum::<Challenge>()
 }
 
 /// Rank over the base field, by elimination.

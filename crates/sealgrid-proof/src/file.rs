@@ -33,7 +33,8 @@ pub use self::registered::{
 use crate::argument::{self, Argument, TooLarge};
 use crate::channel::ProofError;
 use crate::commit;
-use crate::field::{Challenge, Element, wipe};
+use crate::field::{Challenge, Element};
+use crate::lookups::Witness;
 use crate::run::{Inputs, NotProvable, Outputs, Run, Weights, WitnessError};
 use crate::transcript::Transcript;
 use crate::values::{self, Side};
@@ -224,7 +225,7 @@ impl Statement {
 pub struct Planned {
     statement: Statement,
     run: Run,
-    content: Vec<Element>,
+    witness: Witness,
     outputs: Vec<Batch>,
 }
 
@@ -281,8 +282,8 @@ pub fn plan(
     };
     let run = run.with_values(own);
     argument::fits(&run)?;
-    let content = run.witness(prepared, inputs)?;
-    Ok(Planned { statement, run, content, outputs })
+    let witness = run.witness(prepared, inputs)?;
+    Ok(Planned { statement, run, witness, outputs })
 }
 
 impl Planned {
@@ -303,14 +304,8 @@ impl Planned {
     /// # Errors
     /// [`ProveError`].
     pub fn prove(self, rng: &mut impl CryptoRng) -> Result<Proof, ProveError> {
-        let argument = argument::prove(&self.run, &self.content, self.statement.transcript(), rng)?;
+        let argument = argument::prove(&self.run, &self.witness, self.statement.transcript(), rng)?;
         Ok(Proof { statement: self.statement.clone(), argument })
-    }
-}
-
-impl Drop for Planned {
-    fn drop(&mut self) {
-        wipe(&mut self.content);
     }
 }
 

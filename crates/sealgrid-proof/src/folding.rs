@@ -1,20 +1,20 @@
 //! Maps with weights, folded with challenges, as many at once as the machine's vectors hold: what a proof spends most of its time on besides fractions.
 
-use p3_field::{Field, PackedFieldExtension as _, PackedValue as _, PrimeCharacteristicRing as _};
+use p3_field::{PackedFieldExtension as _, PackedValue as _, PrimeCharacteristicRing};
 
-use crate::field::{Challenge, Element, LANES, Packed, total, unpack};
+use crate::field::{Challenge, Element, LANES, Packed, PackedElement, total, unpack};
 use crate::maps::{Map, Taps};
 
-/// Elements in one vector of the machine.
-type PackedElement = <Element as Field>::Packing;
-
 /// What a weight is in a fold: a number that is known, or what a challenge has made of one.
-pub(crate) trait Factor: Copy {
+pub(crate) trait Factor: PrimeCharacteristicRing + Copy {
     /// `by` times each of `factors`, added to `sums`; the last pack may be longer.
     fn row(sums: &mut [Packed], by: Challenge, factors: &[Self]);
 
     /// `packed` times this.
     fn times(self, packed: Packed) -> Packed;
+
+    /// `Σ packed·factors`, lane by lane; the last pack may be longer.
+    fn inner(packed: &[Packed], factors: &[Self]) -> Packed;
 }
 
 impl Factor for Element {
@@ -28,6 +28,10 @@ impl Factor for Element {
     fn times(self, packed: Packed) -> Packed {
         packed * PackedElement::from(self)
     }
+
+    fn inner(packed: &[Packed], factors: &[Self]) -> Packed {
+        packed.iter().zip(factors.chunks(LANES)).map(|(packed, own)| *packed * packed_elements(own)).sum()
+    }
 }
 
 impl Factor for Challenge {
@@ -39,6 +43,10 @@ impl Factor for Challenge {
 
     fn times(self, packed: Packed) -> Packed {
         packed * self
+    }
+
+    fn inner(packed: &[Packed], factors: &[Self]) -> Packed {
+        packed.iter().zip(factors.chunks(LANES)).map(|(packed, own)| *packed * packed_challenges(own)).sum()
     }
 }
 
@@ -104,7 +112,7 @@ impl Map {
     }
 
     /// Adds `Σ weights[to]·operand[from]` to `met[index]` over all `(to, from, index)`, for one record.
-    pub(crate) fn meet(&self, weights: &[Challenge], operand: &[Element], met: &mut [Challenge]) {
+    pub(crate) fn meet<F: Factor>(&self, weights: &[Challenge], operand: &[F], met: &mut [Challenge]) {
         match self {
             Self::Linear { weight, .. } => {
                 let [channels, depth] = *weight.shape().axes() else { unreachable!("checked") };
@@ -112,7 +120,7 @@ impl Map {
                 for (weights, operand) in rows {
                     for (weight, met) in weights.iter().zip(met.chunks_exact_mut(depth)) {
                         let mut sums = vec![Packed::ZERO; depth.div_ceil(LANES)];
-                        Element::row(&mut sums, *weight, operand);
+                        F::row(&mut sums, *weight, operand);
                         add(met, &sums);
                     }
                 }
@@ -120,19 +128,17 @@ impl Map {
             Self::Convolution { weight, groups, taps } => {
                 let shape = ConvolutionShape::new(weight.shape().axes(), *groups, taps);
                 let packed = shape.packed_weights(weights);
-                let mut under = vec![Element::ZERO; shape.chunks * LANES];
+                let mut under = vec![F::ZERO; shape.chunks * LANES];
                 for group in 0..*groups {
                     for input in 0..shape.inputs {
                         let from = &operand[(group * shape.inputs + input) * taps.inputs..];
                         for (tap, hits) in taps.by_tap.iter().enumerate() {
-                            under.fill(Element::ZERO);
+                            under.fill(F::ZERO);
                             hits.iter()
                                 .for_each(|(output, input)| under[*output as usize] = from[*input as usize]);
                             for channel in shape.channels_of(group) {
-                                let weights = &packed[channel * shape.chunks..];
-                                let products = weights.iter().zip(PackedElement::pack_slice(&under));
-                                let sum: Packed = products.map(|(weight, under)| *weight * *under).sum();
-                                met[shape.index(channel, input, tap)] += total(sum);
+                                let weights = &packed[channel * shape.chunks..][..shape.chunks];
+                                met[shape.index(channel, input, tap)] += total(F::inner(weights, &under));
                             }
                         }
                     }
@@ -235,7 +241,11 @@ mod tests {
             map.fold(&by, &elements, &mut pulled);
             map.fold(&by, &wide, &mut pulled_wide);
             map.meet(&by, &operand, &mut met);
-            assert!(pulled == expected && pulled_wide == expected_wide && met == expected_met);
+            let mut met_wide = vec![Challenge::ONE; weights];
+            let operand: Vec<Challenge> = operand.into_iter().map(Challenge::from).collect();
+            map.meet(&by, &operand, &mut met_wide);
+            assert!(pulled == expected && pulled_wide == expected_wide);
+            assert!(met == expected_met && met_wide == expected_met);
         }
     }
 }

@@ -5,11 +5,17 @@
 //! `p = p0·q1 + p1·q0`, `q = q0·q1`. The root's numerator must be zero and its denominator not; a sumcheck a layer carries a
 //! claim about both down to the next, to the leaves, whose values at a random point are what is left to show.
 
-use p3_field::{Algebra, Field, PrimeCharacteristicRing};
+use std::ops::{Mul, Range};
+
+use p3_field::{Algebra, Field, PackedFieldExtension as _, PackedValue as _, PrimeCharacteristicRing};
 
 use crate::channel::{ProofError, Prover, Verifier};
-use crate::field::{Challenge, LANES, Packed, bind, equality, pack, packed_equality, total, unpack};
+use crate::field::{
+    Challenge, Element, LANES, PACKS_OF_A_THREAD, Packed, PackedElement, Quarters, bind, equality,
+    packed_equality, total, unpack,
+};
 use crate::hidden::Hidden;
+use crate::threads::each;
 
 /// What is left to show of the leaves: the values of their multilinear extensions at a point (most significant variable first).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,24 +48,99 @@ pub fn errors(variables: usize) -> u64 {
     (0..variables as u64).map(|k| 2 * k + 2).sum()
 }
 
+/// The fractions at the vertices of a cube, packed. Numerators are numbers of the base field.
+pub struct Leaves {
+    variables: usize,
+    /// The lower half and the upper one; all in the lower while they fill no two packs.
+    numerators: [Vec<PackedElement>; 2],
+    denominators: [Vec<Packed>; 2],
+}
+
+impl std::fmt::Debug for Leaves {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Leaves(2^{}, ..)", self.variables)
+    }
+}
+
+impl Leaves {
+    /// No fraction yet of `2^variables`.
+    pub(crate) fn empty(variables: usize) -> Self {
+        let half = Self::half(variables);
+        let (numerators, denominators) =
+            ([(); 2].map(|()| Vec::with_capacity(half)), [(); 2].map(|()| Vec::with_capacity(half)));
+        Self { variables, numerators, denominators }
+    }
+
+    /// Packs of a half.
+    fn half(variables: usize) -> usize {
+        ((1 << variables) / (2 * LANES)).max(1)
+    }
+
+    /// As many fractions as a pack has.
+    pub(crate) fn push(&mut self, numerators: PackedElement, denominators: Packed) {
+        let which = usize::from(self.numerators[0].len() == Self::half(self.variables));
+        self.numerators[which].push(numerators);
+        self.denominators[which].push(denominators);
+    }
+
+    /// Fewer fractions than a pack has, or many, and 0/1 up to the end.
+    pub(crate) fn finish(&mut self, rest: &[(Element, Challenge)]) {
+        for rest in rest.chunks(LANES) {
+            let numerator = |lane: usize| rest.get(lane).map_or(Element::ZERO, |fraction| fraction.0);
+            let denominator = |lane: usize| rest.get(lane).map_or(Challenge::ONE, |fraction| fraction.1);
+            self.push(PackedElement::from_fn(numerator), Packed::from_ext_fn(denominator));
+        }
+        let all = ((1 << self.variables) / LANES).max(1);
+        while self.numerators.iter().map(Vec::len).sum::<usize>() < all {
+            self.push(PackedElement::ZERO, Packed::ONE);
+        }
+    }
+
+    fn level(self) -> Level {
+        let Self { variables, numerators, denominators } = self;
+        if 1 << variables >= 2 * LANES {
+            return Level::Layer(Layer::Leaves(numerators, denominators));
+        }
+        let numerators = numerators.iter().flatten().flat_map(|pack| pack.as_slice());
+        let numerators = numerators.map(|element| Challenge::from(*element)).take(1 << variables).collect();
+        let mut denominators = unpack(&denominators.concat());
+        denominators.truncate(1 << variables);
+        Level::single(numerators, denominators)
+    }
+
+    /// Numerators and denominators of a whole cube.
+    ///
+    /// # Panics
+    /// When there are not as many of both, or no power of two of them.
+    #[must_use]
+    pub fn new(numerators: &[Element], denominators: &[Challenge]) -> Self {
+        assert!(
+            numerators.len().is_power_of_two() && numerators.len() == denominators.len(),
+            "a cube of fractions"
+        );
+        let mut leaves = Self::empty(numerators.len().ilog2() as usize);
+        let fractions: Vec<_> = numerators.iter().copied().zip(denominators.iter().copied()).collect();
+        leaves.finish(&fractions);
+        leaves
+    }
+}
+
 /// Shows that the fractions add up to zero; yields the point of the leaves' claim.
 ///
 /// # Panics
-/// When there are not `2^variables` numerators and as many denominators, or one denominator is zero.
-pub fn prove(
-    channel: &mut Prover<'_>,
-    numerators: Vec<Challenge>,
-    denominators: Vec<Challenge>,
-) -> Vec<Challenge> {
-    assert!(
-        numerators.len().is_power_of_two() && numerators.len() == denominators.len(),
-        "a cube of fractions"
-    );
-    let mut layers = vec![Layer::new(numerators, denominators)];
-    while let Some(below) = layers.last().filter(|layer| layer.len() > 1) {
-        layers.push(below.added());
-    }
-    let root = layers.pop().expect("at least the leaves").denominators()[0];
+/// When one denominator is zero.
+pub fn prove(channel: &mut Prover<'_>, leaves: Leaves) -> Vec<Challenge> {
+    let mut layers = Vec::new();
+    let mut level = leaves.level();
+    let root = loop {
+        match level {
+            Level::Layer(layer) => {
+                level = layer.added();
+                layers.push(layer);
+            }
+            Level::Root(denominator) => break denominator,
+        }
+    };
     channel.send(root);
     let inverse = root.inverse();
     channel.send(inverse);
@@ -71,123 +152,198 @@ pub fn prove(
     point
 }
 
-/// Numerators and denominators of one layer, packed while there are at least two packs.
+/// Lower and upper half of numerators or denominators.
+type Both<A> = [Vec<A>; 2];
+
+/// Numerators and denominators of one layer, packed while either half has a pack.
 enum Layer {
-    Packed(Vec<Packed>, Vec<Packed>),
-    Single(Vec<Challenge>, Vec<Challenge>),
+    Leaves(Both<PackedElement>, Both<Packed>),
+    Packed(Both<Packed>, Both<Packed>),
+    Single(Both<Challenge>, Both<Challenge>),
+}
+
+enum Level {
+    Layer(Layer),
+    /// The one fraction that is the sum of all: its denominator.
+    Root(Challenge),
+}
+
+impl Level {
+    fn single(mut p: Vec<Challenge>, mut q: Vec<Challenge>) -> Self {
+        if let [denominator] = q[..] {
+            return Self::Root(denominator);
+        }
+        let (p1, q1) = (p.split_off(p.len() / 2), q.split_off(q.len() / 2));
+        Self::Layer(Layer::Single([p, p1], [q, q1]))
+    }
+
+    fn packed(p: Both<Packed>, q: Both<Packed>) -> Self {
+        // The sum of a pack to either half is one pack, in the lower half.
+        if p[1].is_empty() {
+            Self::single(unpack(&p[0]), unpack(&q[0]))
+        } else {
+            Self::Layer(Layer::Packed(p, q))
+        }
+    }
 }
 
 impl Layer {
-    fn new(p: Vec<Challenge>, q: Vec<Challenge>) -> Self {
-        if p.len() >= 2 * LANES { Self::Packed(pack(&p), pack(&q)) } else { Self::Single(p, q) }
-    }
-
-    fn len(&self) -> usize {
-        match self {
-            Self::Packed(p, _) => p.len() * LANES,
-            Self::Single(p, _) => p.len(),
-        }
-    }
-
-    fn denominators(&self) -> Vec<Challenge> {
-        match self {
-            Self::Packed(_, q) => unpack(q),
-            Self::Single(_, q) => q.clone(),
-        }
-    }
-
     /// The layer above: half as many fractions.
-    fn added(&self) -> Self {
+    fn added(&self) -> Level {
         match self {
-            Self::Packed(p, q) => match added(p, q) {
-                (p, q) if p.len() >= 2 => Self::Packed(p, q),
-                (p, q) => Self::Single(unpack(&p), unpack(&q)),
-            },
+            Self::Leaves(p, q) => {
+                let [(p0, q0), (p1, q1)] = added(p, q);
+                Level::packed([p0, p1], [q0, q1])
+            }
+            Self::Packed(p, q) => {
+                let [(p0, q0), (p1, q1)] = added(p, q);
+                Level::packed([p0, p1], [q0, q1])
+            }
             Self::Single(p, q) => {
-                let (p, q) = added(p, q);
-                Self::Single(p, q)
+                let [(p0, q0), (p1, q1)] = added(p, q);
+                Level::single([p0, p1].concat(), [q0, q1].concat())
             }
         }
     }
 }
 
-fn added<A: Algebra<Challenge> + Copy>(p: &[A], q: &[A]) -> (Vec<A>, Vec<A>) {
-    let ((p0, p1), (q0, q1)) = (p.split_at(p.len() / 2), q.split_at(q.len() / 2));
-    let pairs = p0.iter().zip(p1).zip(q0.iter().zip(q1));
-    pairs.map(|((p0, p1), (q0, q1))| (*p0 * *q1 + *p1 * *q0, *q0 * *q1)).unzip()
+/// The sums of pairs; of one pair, in the lower half.
+fn added<P, A>(p: &Both<P>, q: &Both<A>) -> [(Vec<A>, Vec<A>); 2]
+where
+    P: Copy + Sync,
+    A: Algebra<Challenge> + Mul<P, Output = A> + Copy + Send + Sync,
+{
+    let (all, half) = (p[0].len(), p[0].len().div_ceil(2));
+    let of = |range: Range<usize>| {
+        let [p0, p1] = p.each_ref().map(|p| &p[range.clone()]);
+        let [q0, q1] = q.each_ref().map(|q| &q[range.clone()]);
+        let p = p0.iter().zip(p1).zip(q0.iter().zip(q1));
+        let p = p.map(|((p0, p1), (q0, q1))| *q1 * *p0 + *q0 * *p1);
+        (p.collect(), q0.iter().zip(q1).map(|(q0, q1)| *q0 * *q1).collect())
+    };
+    let parts = [0..half, half..all];
+    if half >= PACKS_OF_A_THREAD { each(parts, of) } else { parts.map(of) }
 }
 
 /// The four halves of a layer on their way to one value each: `p0·q1 + p1·q0 + λ·q0·q1 = u·q1 + p1·q0` with `u = p0 + λ·q0`.
 struct Halves<A> {
-    u: Vec<A>,
-    q1: Vec<A>,
-    p1: Vec<A>,
-    q0: Vec<A>,
+    /// `u`, `q1`, `p1`, `q0`.
+    values: [Vec<A>; 4],
     /// `eq` of what is left of the point above, without the variable of this round.
     weights: Vec<A>,
 }
 
-impl<A: Algebra<Challenge> + Copy> Halves<A> {
-    fn new(mut p: Vec<A>, mut q: Vec<A>, weights: Vec<A>, lambda: Challenge) -> Self {
-        let (p1, q1) = (p.split_off(p.len() / 2), q.split_off(q.len() / 2));
-        p.iter_mut().zip(&q).for_each(|(p0, q0)| *p0 += *q0 * lambda);
-        Self { u: p, q1, p1, q0: q, weights }
-    }
-
+impl<A: Algebra<Challenge> + Copy + Send + Sync> Halves<A> {
     /// Rounds until one element is left.
     fn rounds(&mut self, channel: &mut Prover<'_>, total: fn(A) -> Challenge, point: &mut Vec<Challenge>) {
-        while self.u.len() > 1 {
-            let (zero, leading) = self.round_polynomial();
-            channel.send(total(zero));
-            channel.send(total(leading));
+        let mut length = self.values[0].len();
+        if length == 1 {
+            return;
+        }
+        let mut polynomial = self.first();
+        loop {
+            channel.send(total(polynomial[0]));
+            channel.send(total(polynomial[1]));
             let at = channel.challenge();
-            for values in [&mut self.u, &mut self.q1, &mut self.p1, &mut self.q0] {
-                bind(values, at);
-            }
-            let half = self.weights.len() / 2;
-            for low in 0..half {
-                let high = self.weights[low + half];
-                self.weights[low] += high;
-            }
-            self.weights.truncate(half.max(1));
             point.push(at);
+            length /= 2;
+            if length == 1 {
+                return self.values.iter_mut().for_each(|values| bind(values, at));
+            }
+            polynomial = self.next(at);
         }
     }
 
     /// `Σ weight·(u·q1 + p1·q0)` as a polynomial in the first variable: its value at 0 and its leading coefficient.
-    fn round_polynomial(&self) -> (A, A) {
-        let half = self.u.len() / 2;
-        let (mut zero, mut leading) = (A::ZERO, A::ZERO);
-        let halves = [&self.u, &self.q1, &self.p1, &self.q0].map(|values| values.split_at(half));
-        for (low, weight) in self.weights.iter().enumerate().take(half) {
-            let [u, q1, p1, q0] = halves.map(|(zeros, _)| zeros[low]);
-            zero += *weight * (u * q1 + p1 * q0);
-            let [u, q1, p1, q0] = halves.map(|(zeros, ones)| ones[low] - zeros[low]);
-            leading += *weight * (u * q1 + p1 * q0);
+    fn first(&self) -> [A; 2] {
+        let half = self.values[0].len() / 2;
+        let [u, q1, p1, q0] = self.values.each_ref().map(|values| values.split_at(half));
+        let of = |range: Range<usize>| {
+            let mut sums = [A::ZERO; 2];
+            for low in range {
+                let values = [u, q1, p1, q0].map(|(zeros, ones)| [zeros[low], ones[low]]);
+                add_products(&mut sums, self.weights[low], values);
+            }
+            sums
+        };
+        let middle = half / 2;
+        if middle < PACKS_OF_A_THREAD {
+            return of(0..half);
         }
-        (zero, leading)
+        let [one, other] = each([0..middle, middle..half], of);
+        [one[0] + other[0], one[1] + other[1]]
     }
+
+    /// Binds the variable; the next polynomial, on the same way through the values.
+    fn next(&mut self, at: Challenge) -> [A; 2] {
+        let quarter = self.values[0].len() / 4;
+        let (low, high) = self.weights.split_at_mut(quarter);
+        low.iter_mut().zip(high).for_each(|(low, high)| *low += *high);
+        self.weights.truncate(quarter);
+        let weights = &self.weights[..];
+        let of = |(mut values, weights): ([Quarters<'_, A>; 4], &[A])| {
+            let mut sums = [A::ZERO; 2];
+            for (index, weight) in weights.iter().enumerate() {
+                let values = values.each_mut().map(|values| values.bind(index, at));
+                add_products(&mut sums, *weight, values);
+            }
+            sums
+        };
+        let values = self.values.each_mut().map(|values| Quarters::of(values));
+        let middle = quarter / 2;
+        let sums = if middle < PACKS_OF_A_THREAD {
+            of((values, weights))
+        } else {
+            let [u, q1, p1, q0] = values.map(|values| values.parted(middle));
+            let ([u0, u1], [r0, r1], [p0, p1], [q0, q1]) = (u, q1, p1, q0);
+            let (low, high) = weights.split_at(middle);
+            let [one, other] = each([([u0, r0, p0, q0], low), ([u1, r1, p1, q1], high)], of);
+            [one[0] + other[0], one[1] + other[1]]
+        };
+        self.values.iter_mut().for_each(|values| values.truncate(2 * quarter));
+        sums
+    }
+}
+
+/// Adds to value at 0 and leading coefficient what the four values, each at 0 and at 1, come to.
+fn add_products<A: Algebra<Challenge> + Copy>(sums: &mut [A; 2], weight: A, values: [[A; 2]; 4]) {
+    let [u, q1, p1, q0] = values;
+    sums[0] += weight * (u[0] * q1[0] + p1[0] * q0[0]);
+    let [u, q1, p1, q0] = values.map(|[zero, one]| one - zero);
+    sums[1] += weight * (u * q1 + p1 * q0);
 }
 
 fn prove_layer(channel: &mut Prover<'_>, layer: Layer, above: &[Challenge]) -> Vec<Challenge> {
     let lambda = channel.challenge();
     let mut point = Vec::with_capacity(above.len() + 1);
     let later = above.get(1..).unwrap_or_default();
-    let mut halves = match layer {
+    let mut packed = |[u, p1]: Both<Packed>, [q0, q1]: Both<Packed>| {
+        let mut values = [u, q1, p1, q0];
         // Weights of the variables behind the first: half as many as there are elements, which is a pack at least.
-        Layer::Packed(p, q) if p.len() >= 4 => {
-            let mut halves = Halves::new(p, q, packed_equality(later), lambda);
+        if values[0].len() >= 2 {
+            let mut halves = Halves { values, weights: packed_equality(later) };
             halves.rounds(channel, total, &mut point);
-            let Halves { u, q1, p1, q0, .. } = halves;
-            let [u, q1, p1, q0] = [u, q1, p1, q0].map(|values| unpack(&values));
-            let weights = equality(later.get(point.len()..).unwrap_or_default());
-            Halves { u, q1, p1, q0, weights }
+            values = halves.values;
         }
-        Layer::Packed(p, q) => Halves::new(unpack(&p), unpack(&q), equality(later), lambda),
-        Layer::Single(p, q) => Halves::new(p, q, equality(later), lambda),
+        let weights = equality(later.get(point.len()..).unwrap_or_default());
+        Halves { values: values.map(|values| unpack(&values)), weights }
+    };
+    let mut halves = match layer {
+        Layer::Leaves([p0, p1], q) => {
+            let u = p0.into_iter().zip(&q[0]).map(|(p0, q0)| *q0 * lambda + p0).collect();
+            packed([u, p1.into_iter().map(Packed::from).collect()], q)
+        }
+        Layer::Packed([mut u, p1], q) => {
+            u.iter_mut().zip(&q[0]).for_each(|(p0, q0)| *p0 += *q0 * lambda);
+            packed([u, p1], q)
+        }
+        Layer::Single([mut u, p1], [q0, q1]) => {
+            u.iter_mut().zip(&q0).for_each(|(p0, q0)| *p0 += *q0 * lambda);
+            Halves { values: [u, q1, p1, q0], weights: equality(later) }
+        }
     };
     halves.rounds(channel, |value| value, &mut point);
-    let [u, q1, p1, q0] = [halves.u[0], halves.q1[0], halves.p1[0], halves.q0[0]];
+    let [u, q1, p1, q0] = halves.values.map(|values| values[0]);
     [u, q1, p1, q0].into_iter().for_each(|value| channel.send(value));
     channel.product(u, q1);
     channel.product(p1, q0);

@@ -9,7 +9,7 @@
 use p3_field::{BasedVectorSpace as _, Field as _, PrimeCharacteristicRing};
 
 use crate::channel::ProofError;
-use crate::field::{Challenge, DEGREE, Element, basis, evaluate, product_rounds};
+use crate::field::{Challenge, DEGREE, Element, basis, evaluate, product_rounds_of};
 use crate::transcript::Transcript;
 
 /// Where the random elements stand: `2^variables` of them from `number · 2^variables` on.
@@ -108,7 +108,7 @@ pub fn prove(
 fn prove_to(
     listener: &mut impl Listener,
     values: &[Element],
-    mut functional: Vec<Challenge>,
+    functional: Vec<Challenge>,
     block: Block,
 ) -> [Opening; 2] {
     let variables = values.len().ilog2() as usize;
@@ -122,10 +122,9 @@ fn prove_to(
     listener.hear(inner(&sum_weights(variables), own));
     let epsilon = listener.challenge();
 
-    let mut vector: Vec<Challenge> = values.iter().map(|value| Challenge::from(*value)).collect();
     let mut past = constant;
     let mut round = 0;
-    let point = product_rounds(&mut functional, &mut vector, |zero, leading| {
+    let ([_, value], point) = product_rounds_of(functional, values, |zero, leading| {
         let left = variables - 1 - round;
         let [linear, square] = masks[round];
         // Behind this variable: half of what is left of the cube lies at 1 of each.
@@ -138,88 +137,127 @@ fn prove_to(
         round += 1;
         at
     });
-    let value = vector[0];
     listener.hear(value);
 
     // The block's own functional: both sums of G, and the elements that are no coefficients.
     let rest = rest_weights(variables, block, listener.challenge());
     listener.hear(inner(&rest, own));
     let delta = listener.challenge();
-    let mut functional = block_functional(&point, &rest, block, delta);
-    let mut vector: Vec<Challenge> = own.iter().map(|value| Challenge::from(*value)).collect();
-    let within = product_rounds(&mut functional, &mut vector, |zero, leading| {
+    let functional = block_functional(&point, &rest, block, delta);
+    let ([_, second], within) = product_rounds_of(functional, own, |zero, leading| {
         listener.hear(zero);
         listener.hear(leading);
         listener.challenge()
     });
-    listener.hear(vector[0]);
-    let second = block.prefix(variables).chain(within).collect();
-    [Opening { point, value }, Opening { point: second, value: vector[0] }]
+    listener.hear(second);
+    let within = block.prefix(variables).chain(within).collect();
+    [Opening { point, value }, Opening { point: within, value: second }]
 }
 
-/// Checks what [`prove`] says of a vector of `2^variables` elements: that the functional's sum is `claim`. `functional_at` evaluates the
-/// functional's multilinear extension. What is left is to check both openings against the commitment; a prover whose sum is another
-/// has then to open a wrong value, but for a probability of [`errors`]` / |Challenge|`.
-///
-/// # Errors
-/// [`ProofError`].
-pub fn verify(
-    transcript: &mut Transcript,
-    messages: &[Challenge],
-    variables: usize,
+/// What [`prove`] has said about a vector of `2^variables` elements, and what was drawn.
+#[derive(Clone, Debug)]
+pub struct Last {
     block: Block,
-    claim: Challenge,
-    functional_at: impl FnOnce(&[Challenge]) -> Challenge,
-) -> Result<[Opening; 2], ProofError> {
-    // As many as are shown, and the second opened value.
-    match messages.len().cmp(&(shown(variables, block.variables) + 1)) {
-        std::cmp::Ordering::Less => return Err(ProofError::Truncated),
-        std::cmp::Ordering::Greater => return Err(ProofError::TooLong),
-        std::cmp::Ordering::Equal => {}
-    }
-    let mut messages = messages.iter().copied();
-    let mut next = |transcript: &mut Transcript| {
-        let message = messages.next().expect("counted above");
-        transcript.absorb(message);
-        message
-    };
-    let sum = next(transcript);
-    let epsilon = transcript.challenge();
-    let mut claim = claim + epsilon * sum;
-    let mut point = Vec::with_capacity(variables);
-    for _ in 0..variables {
-        let (zero, leading) = (next(transcript), next(transcript));
-        let at = transcript.challenge();
-        claim = after_round(claim, zero, leading, at);
-        point.push(at);
-    }
-    let value = next(transcript);
-    let inverse = epsilon.try_inverse().ok_or(ProofError::Wrong)?;
-    let masks = (claim - functional_at(&point) * value) * inverse;
+    sum: Challenge,
+    epsilon: Challenge,
+    rounds: Vec<Round>,
+    value: Challenge,
+    rest: Vec<Challenge>,
+    rest_sum: Challenge,
+    delta: Challenge,
+    within: Vec<Round>,
+    second: Challenge,
+}
 
-    let rest = rest_weights(variables, block, transcript.challenge());
-    let rest_sum = next(transcript);
-    let delta = transcript.challenge();
-    let mut claim = sum + delta * masks + delta.square() * rest_sum;
-    let functional = block_functional(&point, &rest, block, delta);
-    let mut within = Vec::with_capacity(block.variables);
-    for _ in 0..block.variables {
-        let (zero, leading) = (next(transcript), next(transcript));
-        let at = transcript.challenge();
-        claim = after_round(claim, zero, leading, at);
-        within.push(at);
+/// A round's polynomial, by its value at 0 and its leading coefficient, and where it is asked for.
+#[derive(Clone, Copy, Debug)]
+struct Round {
+    zero: Challenge,
+    leading: Challenge,
+    at: Challenge,
+}
+
+impl Round {
+    fn hear(
+        transcript: &mut Transcript,
+        count: usize,
+        next: &mut impl FnMut(&mut Transcript) -> Challenge,
+    ) -> Vec<Self> {
+        let round = |_| {
+            let (zero, leading) = (next(transcript), next(transcript));
+            Self { zero, leading, at: transcript.challenge() }
+        };
+        (0..count).map(round).collect()
     }
-    let second = next(transcript);
-    let weight = evaluate(&functional, &within);
-    if weight * second != claim {
-        return Err(ProofError::Wrong);
+}
+
+impl Last {
+    /// Hears it.
+    ///
+    /// # Errors
+    /// [`ProofError`].
+    pub fn hear(
+        transcript: &mut Transcript,
+        messages: &[Challenge],
+        variables: usize,
+        block: Block,
+    ) -> Result<Self, ProofError> {
+        // As many as are shown, and the second opened value.
+        match messages.len().cmp(&(shown(variables, block.variables) + 1)) {
+            std::cmp::Ordering::Less => return Err(ProofError::Truncated),
+            std::cmp::Ordering::Greater => return Err(ProofError::TooLong),
+            std::cmp::Ordering::Equal => {}
+        }
+        let mut messages = messages.iter().copied();
+        let mut next = |transcript: &mut Transcript| {
+            let message = messages.next().expect("counted above");
+            transcript.absorb(message);
+            message
+        };
+        let sum = next(transcript);
+        let epsilon = transcript.challenge();
+        let rounds = Round::hear(transcript, variables, &mut next);
+        let value = next(transcript);
+        let rest = rest_weights(variables, block, transcript.challenge());
+        let rest_sum = next(transcript);
+        let delta = transcript.challenge();
+        let within = Round::hear(transcript, block.variables, &mut next);
+        let second = next(transcript);
+        Ok(Self { block, sum, epsilon, rounds, value, rest, rest_sum, delta, within, second })
     }
-    let within = block.prefix(variables).chain(within).collect();
-    Ok([Opening { point, value }, Opening { point: within, value: second }])
+
+    fn point(&self) -> Vec<Challenge> {
+        self.rounds.iter().map(|round| round.at).collect()
+    }
+
+    /// What is left to check against the commitment.
+    #[must_use]
+    pub fn openings(&self) -> [Opening; 2] {
+        let within = self.within.iter().map(|round| round.at);
+        let second = self.block.prefix(self.rounds.len()).chain(within).collect();
+        [Opening { point: self.point(), value: self.value }, Opening { point: second, value: self.second }]
+    }
+
+    /// Checks that the functional's sum is `claim`, `functional` being the value of its multilinear extension at the first opening's point. A prover
+    /// whose sum is another has then to open a wrong value, but for a probability of [`errors`]` / |Challenge|`.
+    ///
+    /// # Errors
+    /// [`ProofError`].
+    pub fn check(&self, claim: Challenge, functional: Challenge) -> Result<(), ProofError> {
+        let claim = self.rounds.iter().fold(claim + self.epsilon * self.sum, after_round);
+        let inverse = self.epsilon.try_inverse().ok_or(ProofError::Wrong)?;
+        let masks = (claim - functional * self.value) * inverse;
+        let claim = self.sum + self.delta * masks + self.delta.square() * self.rest_sum;
+        let claim = self.within.iter().fold(claim, after_round);
+        let block = block_functional(&self.point(), &self.rest, self.block, self.delta);
+        let within: Vec<Challenge> = self.within.iter().map(|round| round.at).collect();
+        if evaluate(&block, &within) * self.second == claim { Ok(()) } else { Err(ProofError::Wrong) }
+    }
 }
 
 /// `h(at)` of the polynomial of degree 2 with `h(0) = zero`, leading coefficient `leading` and `h(0) + h(1) = claim`.
-fn after_round(claim: Challenge, zero: Challenge, leading: Challenge, at: Challenge) -> Challenge {
+fn after_round(claim: Challenge, round: &Round) -> Challenge {
+    let Round { zero, leading, at } = *round;
     let linear = claim - zero.double() - leading;
     zero + at * linear + at.square() * leading
 }

@@ -7,16 +7,16 @@ use p3_field::PrimeCharacteristicRing as _;
 use sealgrid_graph::range::Interval;
 
 use crate::field::{Challenge, Element};
+use crate::folding::Factor;
 use crate::lookups::Form;
 use crate::maps::{Map, signed};
 
-/// One operation: `sum[to] = Σ operand[from] · parameter[first + index]` for the `(to, from, index)` of its map, record by record.
+/// One operation: `sum[to] = Σ operand[from] · parameter[first + index]` for the `(to, from, index)` of its map, in each record.
 pub(crate) struct Layer {
     /// Made of what is committed alone.
     pub(crate) operand: Arc<dyn Form>,
     pub(crate) map: Map,
-    pub(crate) records: usize,
-    /// Sums of one record.
+    /// Sums of a record.
     pub(crate) each: usize,
     /// Where its sums begin among all sums.
     pub(crate) sums: usize,
@@ -27,42 +27,29 @@ pub(crate) struct Layer {
 impl Layer {
     /// Where the next layer's sums begin.
     pub(crate) fn end(&self) -> usize {
-        self.sums + self.records * self.each
+        self.sums + self.each
     }
 
-    fn operand_each(&self) -> usize {
-        self.operand.count() / self.records
-    }
-
-    /// The sums, of a content whose operand and whose parameters stand.
-    pub(crate) fn values(&self, content: &[Element], parameters: &[Element]) -> Vec<Element> {
-        let operand: Vec<i64> = self.operand.values(content).into_iter().map(signed).collect();
-        let weights: Vec<i64> = parameters[self.first..].iter().map(|weight| signed(*weight)).collect();
-        let mut sums = vec![0i64; self.records * self.each];
-        let each_from = self.operand_each();
-        for (sums, operand) in sums.chunks_exact_mut(self.each).zip(operand.chunks_exact(each_from)) {
-            // Modulo p in the end: what an honest run yields is far below 2^63.
-            self.map.each_index(|to, from, index| {
-                sums[to] = sums[to].wrapping_add(operand[from].wrapping_mul(weights[index]));
-            });
-        }
+    /// The sums, of places among which the operand stands.
+    pub(crate) fn values(&self, places: &[Element], parameters: &[i64]) -> Vec<Element> {
+        let operand: Vec<i64> = self.operand.values(places).into_iter().map(signed).collect();
+        let weights = &parameters[self.first..];
+        let mut sums = vec![0i64; self.each];
+        // Modulo p in the end: what an honest run yields is far below 2^63.
+        self.map.each_index(|to, from, index| {
+            sums[to] = sums[to].wrapping_add(operand[from].wrapping_mul(weights[index]));
+        });
         sums.into_iter().map(Element::from_i64).collect()
     }
 
-    /// Adds to each parameter what meets it in `Σ weights·sum`.
-    pub(crate) fn contribute(
+    /// Adds to each parameter what meets it in `Σ weights·sum`, the operand's elements being known or folded over records.
+    pub(crate) fn contribute<F: Factor>(
         &self,
         weights: &[Challenge],
-        content: &[Element],
+        operand: &[F],
         parameters: &mut [Challenge],
     ) {
-        let operand = self.operand.values(content);
-        let weights = &weights[self.sums..][..self.records * self.each];
-        let parameters = &mut parameters[self.first..];
-        let records = weights.chunks_exact(self.each).zip(operand.chunks_exact(self.operand_each()));
-        for (weights, operand) in records {
-            self.map.meet(weights, operand, parameters);
-        }
+        self.map.meet(&weights[self.sums..][..self.each], operand, &mut parameters[self.first..]);
     }
 
     /// [`Form::pull`] of `Σ weights·sum` where the parameters are `parameters`.
@@ -72,13 +59,8 @@ impl Layer {
         parameters: &[Challenge],
         functional: &mut [Challenge],
     ) -> Challenge {
-        let weights = &weights[self.sums..][..self.records * self.each];
-        let parameters = &parameters[self.first..];
         let mut pulled = vec![Challenge::ZERO; self.operand.count()];
-        let records = weights.chunks_exact(self.each).zip(pulled.chunks_exact_mut(self.operand_each()));
-        for (weights, pulled) in records {
-            self.map.fold(weights, parameters, pulled);
-        }
+        self.map.fold(&weights[self.sums..][..self.each], &parameters[self.first..], &mut pulled);
         self.operand.pull(&pulled, functional)
     }
 }

@@ -37,7 +37,9 @@ mod folding;
 mod hidden;
 mod layers;
 mod maps;
+mod places;
 mod products;
+mod threads;
 mod transcript;
 
 pub use field::{Challenge, Element, soundness_bits};

@@ -1,20 +1,27 @@
 //! That tuples of linear forms of the content stand in public tables: all lookups of a proof as one sum of fractions (LogUp, eprint
 //! 2022/1530), `Σ 1/(α − f) = Σ n/(α − t)` over all tuples `f` and all rows `t` with their multiplicities `n`.
 //!
-//! A tuple is folded to `tag + γ·v_0 + γ²·v_1 + …`, the tag being its table's. Tuples and rows stand at the vertices of a cube, each list in a
-//! block of a power of two, the longest first, so that every block is aligned; a vertex without either is the fraction 0/1.
+//! A tuple is folded to `tag + γ·v_0 + γ²·v_1 + …`, the tag being its table's. Tuples and rows stand at the vertices of a cube, each list in
+//! blocks of powers of two, as its length is made of them, the longest blocks of all lists first, so that every block is aligned and nothing stands
+//! between them; a vertex without tuple or row is the fraction 0/1.
 //! The tree of fractions ends in the values of numerators and denominators at one point, which are linear in the content.
+//!
+//! A content may be about several records, of which the same is said ([`Places`]). A list then has each of its tuples once a record, side by side, as
+//! many as the next power of two: the last variables of the cube tell the record in all lists, so at a point a tuple's weight is one of its place in the
+//! list times one of its record, and whatever is done with the weights is done once for all records.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use p3_field::PrimeCharacteristicRing as _;
+use p3_field::{PackedValue as _, PrimeCharacteristicRing as _, PrimeField32 as _};
 
-use crate::argument::{ContentClaim, Conversation, TooLarge};
+use crate::argument::{ContentClaim, Conversation, Later, TooLarge};
 use crate::channel::{ProofError, Prover, Verifier};
 use crate::commit::VARIABLES_MAX;
-use crate::field::{Challenge, Element, equality};
-use crate::fractions;
+use crate::field::{Challenge, Element, LANES, Packed, PackedElement, equality, wipe};
+use crate::fractions::{self, Leaves};
 use crate::hidden::Hidden;
+use crate::places::Places;
 
 /// An affine map from the content to a list of numbers, and its transpose.
 pub trait Form: Send + Sync {
@@ -85,6 +92,41 @@ impl Table {
     fn rows(&self) -> usize {
         self.columns[0].len()
     }
+
+    fn index(&self) -> Index<'_> {
+        let first = self.columns[0][0];
+        let counted = self.columns[0].iter().enumerate();
+        if counted.into_iter().all(|(row, element)| *element == first + Element::from_usize(row)) {
+            return Index::Counted(self);
+        }
+        let key = |row: usize| self.columns.iter().map(|column| column[row]).collect();
+        Index::Other((0..self.rows()).map(|row| (key(row), row)).collect())
+    }
+}
+
+/// Finds the rows of a table.
+enum Index<'t> {
+    /// The first column counts them.
+    Counted(&'t Table),
+    Other(HashMap<Vec<Element>, usize>),
+}
+
+impl Index<'_> {
+    /// The row that is the tuple of the `columns` at `at`.
+    fn find(&self, columns: &[Vec<Element>], at: usize) -> Option<usize> {
+        match self {
+            Self::Counted(table) => {
+                let row = (columns[0][at] - table.columns[0][0]).as_canonical_u32() as usize;
+                let same = row < table.rows()
+                    && table.columns.iter().zip(columns).all(|(rows, tuples)| rows[row] == tuples[at]);
+                same.then_some(row)
+            }
+            Self::Other(rows) => {
+                let key: Vec<Element> = columns.iter().map(|column| column[at]).collect();
+                rows.get(&key).copied()
+            }
+        }
+    }
 }
 
 /// Tuples that are looked up.
@@ -97,11 +139,44 @@ pub struct Looked {
 
 /// All lookups about one content.
 pub struct Lookups {
-    content: usize,
+    places: Places,
     tables: Vec<Table>,
     looked: Vec<Looked>,
     blocks: Vec<Block>,
     variables: usize,
+}
+
+/// A content, and what follows from it.
+#[derive(Clone, Debug)]
+pub struct Witness {
+    /// What is committed to.
+    pub(crate) content: Vec<Element>,
+    /// What is looked up. A content that somebody has changed has none yet.
+    pub(crate) lists: Option<Lists>,
+}
+
+impl From<Vec<Element>> for Witness {
+    fn from(content: Vec<Element>) -> Self {
+        Self { content, lists: None }
+    }
+}
+
+impl Drop for Witness {
+    fn drop(&mut self) {
+        wipe(&mut self.content);
+        self.lists.iter_mut().flat_map(|lists| &mut lists.0).flatten().for_each(|column| wipe(column));
+    }
+}
+
+/// The columns of each list's tuples, as they stand in its block: the records of a tuple side by side.
+#[derive(Clone, Debug)]
+pub(crate) struct Lists(Vec<Vec<Vec<Element>>>);
+
+/// A functional of the places: what weighs them, and what comes to it that no place has a part in.
+#[derive(Clone, Debug)]
+pub struct Pulled {
+    pub(crate) functional: Vec<Challenge>,
+    pub(crate) known: Challenge,
 }
 
 /// What stands in a block.
@@ -114,8 +189,22 @@ enum Of {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Block {
     of: Of,
-    start: usize,
+    /// Which row, or which tuple of a record, it begins with.
+    first: usize,
+    /// How many there are, which is a power of two.
     count: usize,
+    /// Its first vertex.
+    start: usize,
+}
+
+/// The blocks of a list, without their vertices.
+fn blocks_of(of: Of, count: usize) -> impl Iterator<Item = Block> {
+    let bits = (0..usize::BITS).rev().map(move |bit| count & 1 << bit).filter(|count| *count > 0);
+    bits.scan(0, move |next, count| {
+        let first = *next;
+        *next += count;
+        Some(Block { of, first, count, start: 0 })
+    })
 }
 
 /// A tuple of the witness stands in no table: the content is not that of an honest run.
@@ -124,7 +213,7 @@ struct Block {
 pub struct NotInTable {
     /// Which list.
     pub looked: usize,
-    /// Which tuple.
+    /// Which tuple, of some record.
     pub slot: usize,
 }
 
@@ -137,57 +226,85 @@ impl Lookups {
     /// # Panics
     /// When a tuple has not its table's width, its forms differ in length, or a table is empty.
     pub fn new(content: usize, tables: Vec<Table>, looked: Vec<Looked>) -> Result<Self, TooLarge> {
+        Self::over(Places::of_one(content), tables, looked)
+    }
+
+    /// [`Lookups::new`] about the places of several records; multiplicities are shared.
+    pub(crate) fn over(places: Places, tables: Vec<Table>, looked: Vec<Looked>) -> Result<Self, TooLarge> {
         for table in &tables {
             assert!(table.columns.iter().all(|column| column.len() == table.rows()), "columns of one length");
-            assert!(table.rows() > 0 && table.multiplicities + table.rows() <= content, "a row, and places");
+            assert!(
+                table.rows() > 0 && table.multiplicities + table.rows() <= places.count,
+                "a row, and places"
+            );
         }
         for list in &looked {
             let count = list.tuple[0].count();
             assert!(list.tuple.len() == tables[list.table].columns.len(), "a form a column");
             assert!(count > 0 && list.tuple.iter().all(|form| form.count() == count), "forms of one length");
         }
-        let lists =
-            looked.iter().enumerate().map(|(number, list)| (Of::Looked(number), list.tuple[0].count()));
-        let rows = tables.iter().enumerate().map(|(number, table)| (Of::Table(number), table.rows()));
-        let mut lists: Vec<(Of, usize)> = rows.chain(lists).collect();
-        lists.sort_by_key(|(_, count)| std::cmp::Reverse(count.next_power_of_two()));
+        let lists = looked.iter().enumerate();
+        let lists = lists.flat_map(|(number, list)| blocks_of(Of::Looked(number), list.tuple[0].count()));
+        let rows = tables.iter().enumerate();
+        let rows = rows.flat_map(|(number, table)| blocks_of(Of::Table(number), table.rows()));
+        let vertices = |block: &Block| match block.of {
+            Of::Table(_) => block.count,
+            Of::Looked(_) => block.count * places.width(),
+        };
+        let mut blocks: Vec<Block> = rows.chain(lists).collect();
+        blocks.sort_by_key(|block| std::cmp::Reverse(vertices(block)));
         let mut start = 0;
-        let blocks = lists
-            .into_iter()
-            .map(|(of, count)| {
-                let block = Block { of, start, count };
-                start += count.next_power_of_two();
-                block
-            })
-            .collect();
-        if start > 1 << VARIABLES_MAX {
-            return Err(TooLarge { elements: start });
+        for block in &mut blocks {
+            block.start = start;
+            start += vertices(block);
+        }
+        if start.max(places.content()) > 1 << VARIABLES_MAX {
+            return Err(TooLarge { elements: start.max(places.content()) });
         }
         let variables = start.next_power_of_two().ilog2() as usize;
-        Ok(Self { content, tables, looked, blocks, variables })
+        Ok(Self { places, tables, looked, blocks, variables })
+    }
+
+    /// Where everything stands.
+    pub(crate) fn places(&self) -> &Places {
+        &self.places
+    }
+
+    /// Lists without elements yet.
+    pub(crate) fn lists(&self) -> Lists {
+        let columns = |list: &Looked| {
+            let count = list.tuple[0].count() * self.places.width();
+            list.tuple.iter().map(|_| vec![Element::ZERO; count]).collect()
+        };
+        Lists(self.looked.iter().map(columns).collect())
+    }
+
+    /// Writes what is looked up of one record.
+    pub(crate) fn list(&self, record: usize, places: &[Element], lists: &mut Lists) {
+        for (list, columns) in self.looked.iter().zip(&mut lists.0) {
+            for (form, column) in list.tuple.iter().zip(columns) {
+                let to = column[record..].iter_mut().step_by(self.places.width());
+                to.zip(form.values(places)).for_each(|(to, value)| *to = value);
+            }
+        }
     }
 
     /// Counts how often each row is looked up, and writes that into the content.
-    ///
-    /// # Errors
-    /// [`NotInTable`].
-    pub fn count(&self, content: &mut [Element]) -> Result<(), NotInTable> {
-        use std::collections::HashMap;
+    pub(crate) fn count(&self, lists: &Lists, content: &mut [Element]) -> Result<(), NotInTable> {
         for (number, table) in self.tables.iter().enumerate() {
-            let row =
-                |index: usize| -> Vec<Element> { table.columns.iter().map(|column| column[index]).collect() };
-            let places: HashMap<Vec<Element>, usize> =
-                (0..table.rows()).map(|index| (row(index), index)).collect();
+            let rows = table.index();
             let mut counts = vec![0u32; table.rows()];
-            for (looked, list) in self.looked.iter().enumerate().filter(|(_, list)| list.table == number) {
-                let tuple: Vec<Vec<Element>> = list.tuple.iter().map(|form| form.values(content)).collect();
-                for slot in 0..tuple[0].len() {
-                    let value: Vec<Element> = tuple.iter().map(|column| column[slot]).collect();
-                    let place = places.get(&value).ok_or(NotInTable { looked, slot })?;
-                    counts[*place] += 1;
+            let looked = self.looked.iter().zip(&lists.0).enumerate();
+            for (looked, (_, columns)) in looked.filter(|(_, (list, _))| list.table == number) {
+                for at in 0..columns[0].len() {
+                    if at % self.places.width() < self.places.records {
+                        let slot = at / self.places.width();
+                        let row = rows.find(columns, at).ok_or(NotInTable { looked, slot })?;
+                        counts[row] += 1;
+                    }
                 }
             }
-            let places = content[table.multiplicities..].iter_mut();
+            let places = content[self.places.shared(table.multiplicities)..].iter_mut();
             places.zip(counts).for_each(|(place, count)| *place = Element::from_u32(count));
         }
         Ok(())
@@ -203,76 +320,125 @@ impl Lookups {
     }
 
     /// The prover's words; what was drawn.
-    pub(crate) fn show(&self, channel: &mut Prover<'_>, content: &[Element]) -> Drawn {
+    pub(crate) fn show(&self, channel: &mut Prover<'_>, lists: &Lists, content: &[Element]) -> Drawn {
         let (alpha, gamma) = (channel.challenge(), channel.challenge());
-        let mut numerators = vec![Challenge::ZERO; 1 << self.variables];
-        let mut denominators = vec![Challenge::ONE; 1 << self.variables];
+        let point = fractions::prove(channel, self.leaves(alpha, gamma, lists, content));
+        self.drawn(alpha, gamma, point)
+    }
+
+    fn leaves(&self, alpha: Challenge, gamma: Challenge, lists: &Lists, content: &[Element]) -> Leaves {
+        let (width, records) = (self.places.width(), self.places.records);
+        let mut leaves = Leaves::empty(self.variables);
+        // Of blocks that are shorter than a pack.
+        let mut rest = Vec::new();
         for block in &self.blocks {
-            let (tag, columns) = match block.of {
-                Of::Table(number) => {
-                    let table = &self.tables[number];
-                    let counts = &content[table.multiplicities..];
-                    let places = numerators[block.start..].iter_mut().take(block.count);
-                    places.zip(counts).for_each(|(place, count)| *place = -Challenge::from(*count));
-                    (Self::tag(number), table.columns.clone())
-                }
+            let (table, columns, first, count) = match block.of {
+                Of::Table(number) => (number, &self.tables[number].columns, block.first, block.count),
                 Of::Looked(number) => {
-                    let list = &self.looked[number];
-                    numerators[block.start..][..block.count].fill(Challenge::ONE);
-                    let columns = list.tuple.iter().map(|form| form.values(content)).collect();
-                    (Self::tag(list.table), columns)
+                    let table = self.looked[number].table;
+                    (table, &lists.0[number], block.first * width, block.count * width)
                 }
             };
-            let places = denominators[block.start..].iter_mut();
-            places.zip(folded(tag, &columns, gamma)).for_each(|(place, tuple)| *place = alpha - tuple);
+            let numerator = |at: usize| match block.of {
+                Of::Table(number) => {
+                    let table = &self.tables[number];
+                    -content[self.places.shared(table.multiplicities) + block.first + at]
+                }
+                Of::Looked(_) => Element::from_bool(at % width < records),
+            };
+            let above = alpha - Challenge::from(Self::tag(table));
+            if count < LANES {
+                for at in 0..count {
+                    let columns = columns.iter().zip(gamma.powers().skip(1));
+                    let tuple: Challenge = columns.map(|(column, power)| power * column[first + at]).sum();
+                    let of_record = matches!(block.of, Of::Table(_)) || at % width < records;
+                    rest.push((numerator(at), if of_record { above - tuple } else { Challenge::ONE }));
+                }
+                continue;
+            }
+            let powers: Vec<Packed> = gamma.powers().skip(1).take(columns.len()).map(Packed::from).collect();
+            let above = Packed::from(above);
+            for at in (0..count).step_by(LANES) {
+                let packs =
+                    columns.iter().map(|column| *PackedElement::from_slice(&column[first + at..][..LANES]));
+                let tuple: Packed = powers.iter().zip(packs).map(|(power, pack)| *power * pack).sum();
+                let mut denominator = above - tuple;
+                if width != records && matches!(block.of, Of::Looked(_)) {
+                    // 1 where no record is.
+                    let of_record =
+                        PackedElement::from_fn(|lane| Element::from_bool((at + lane) % width < records));
+                    denominator = (denominator - Packed::ONE) * of_record + Packed::ONE;
+                }
+                leaves.push(PackedElement::from_fn(|lane| numerator(at + lane)), denominator);
+            }
         }
-        let point = fractions::prove(channel, numerators, denominators);
-        Drawn { alpha, gamma, point }
+        leaves.finish(&rest);
+        leaves
     }
 
     /// The verifier's; what was drawn, and the fractions' numerator and denominator there.
     pub(crate) fn check(&self, channel: &mut Verifier<'_>) -> Result<(Drawn, [Hidden; 2]), ProofError> {
         let (alpha, gamma) = (channel.challenge(), channel.challenge());
         let claim = fractions::verify(channel, self.variables)?;
-        Ok((Drawn { alpha, gamma, point: claim.point }, [claim.numerator, claim.denominator]))
+        Ok((self.drawn(alpha, gamma, claim.point), [claim.numerator, claim.denominator]))
     }
 
-    /// What numerator and denominator at the point that was drawn say of the content.
-    pub(crate) fn claims(&self, drawn: &Drawn, [numerator, denominator]: &[Hidden; 2]) -> [ContentClaim; 2] {
-        let Drawn { alpha, gamma, point } = drawn;
-        let weights = equality(point);
-        let mut numerators = vec![Challenge::ZERO; self.content];
-        let mut denominators = vec![Challenge::ZERO; self.content];
-        // What the content has no part in. A denominator is 1 where nothing stands, so that all weights add up to 1.
-        let (mut known_numerator, mut known_denominator) = (Challenge::ZERO, Challenge::ONE);
-        for block in &self.blocks {
-            let weights = &weights[block.start..][..block.count];
-            let all: Challenge = weights.iter().copied().sum();
-            known_denominator -= all;
-            match block.of {
-                Of::Table(number) => {
-                    let table = &self.tables[number];
-                    let places = numerators[table.multiplicities..].iter_mut();
-                    places.zip(weights).for_each(|(place, weight)| *place -= *weight);
-                    let rows = folded(Self::tag(number), &table.columns, *gamma);
-                    let rows = rows.into_iter().zip(weights).map(|(row, weight)| (*alpha - row) * *weight);
-                    known_denominator += rows.sum::<Challenge>();
-                }
-                Of::Looked(number) => {
-                    let list = &self.looked[number];
-                    known_numerator += all;
-                    known_denominator += all * (*alpha - Challenge::from(Self::tag(list.table)));
-                    for (form, power) in list.tuple.iter().zip(gamma.powers().skip(1)) {
-                        let weights: Vec<Challenge> = weights.iter().map(|weight| -power * *weight).collect();
-                        known_denominator += form.pull(&weights, &mut denominators);
-                    }
-                }
+    fn drawn(&self, alpha: Challenge, gamma: Challenge, mut point: Vec<Challenge>) -> Drawn {
+        let record = point.split_off(point.len() - self.places.width().ilog2() as usize);
+        let mut records = equality(&record);
+        records[self.places.records..].fill(Challenge::ZERO);
+        Drawn { alpha, gamma, point, record, records }
+    }
+
+    /// What numerator and `merge` times the denominator at the point that was drawn say of the places. `also` adds what else is said of each record's,
+    /// in the same records' weights, and yields what no place has a part in.
+    pub(crate) fn pull(
+        &self,
+        drawn: &Drawn,
+        merge: Challenge,
+        also: impl FnOnce(&mut [Challenge]) -> Challenge,
+    ) -> Pulled {
+        let Drawn { alpha, gamma, point, .. } = drawn;
+        let all_records = drawn.all_records();
+        let mut functional = vec![Challenge::ZERO; self.places.count];
+        // A denominator is 1 where nothing stands, so that all weights add up to 1.
+        let mut denominators = Challenge::ONE;
+        let mut numerators = Challenge::ZERO;
+        let mut of_record = also(&mut functional);
+        for (number, list) in self.looked.iter().enumerate() {
+            let weights = self.weights(Of::Looked(number), list.tuple[0].count(), point, self.places.width());
+            let all = weights.iter().copied().sum::<Challenge>() * all_records;
+            numerators += all;
+            denominators += all * (*alpha - Challenge::from(Self::tag(list.table)) - Challenge::ONE);
+            for (form, power) in list.tuple.iter().zip(gamma.powers().skip(1)) {
+                let factor = -(power * merge);
+                let weights: Vec<Challenge> = weights.iter().map(|weight| factor * *weight).collect();
+                of_record += form.pull(&weights, &mut functional);
             }
         }
-        [
-            ContentClaim { functional: numerators, value: numerator - &Hidden::known(known_numerator) },
-            ContentClaim { functional: denominators, value: denominator - &Hidden::known(known_denominator) },
-        ]
+        self.places.share(&mut functional, all_records);
+        let whole: Vec<Challenge> = point.iter().chain(&drawn.record).copied().collect();
+        for (number, table) in self.tables.iter().enumerate() {
+            let weights = self.weights(Of::Table(number), table.rows(), &whole, 1);
+            let places = functional[table.multiplicities..].iter_mut();
+            let rows = folded(Self::tag(number), &table.columns, *gamma);
+            for ((place, weight), row) in places.zip(weights).zip(rows) {
+                *place -= weight;
+                denominators += (*alpha - row - Challenge::ONE) * weight;
+            }
+        }
+        Pulled { functional, known: numerators + merge * denominators + of_record * all_records }
+    }
+
+    /// `eq(point, x)` for the `count` tuples or rows of a list, each of which takes `width` vertices.
+    fn weights(&self, of: Of, count: usize, point: &[Challenge], width: usize) -> Vec<Challenge> {
+        let mut weights = vec![Challenge::ZERO; count];
+        for block in self.blocks.iter().filter(|block| block.of == of) {
+            let to = weights[block.first..].iter_mut();
+            let of_block = block_weights(point, block.start / width, block.count);
+            to.zip(of_block).for_each(|(to, weight)| *to = weight);
+        }
+        weights
     }
 }
 
@@ -281,7 +447,32 @@ impl Lookups {
 pub(crate) struct Drawn {
     alpha: Challenge,
     gamma: Challenge,
+    /// Where in the lists, in units of records.
     point: Vec<Challenge>,
+    /// Where in the records.
+    record: Vec<Challenge>,
+    /// Each record's weight there; zeros where there is none.
+    pub(crate) records: Vec<Challenge>,
+}
+
+impl Drawn {
+    /// What the records' weights add up to.
+    pub(crate) fn all_records(&self) -> Challenge {
+        self.records.iter().copied().sum()
+    }
+}
+
+/// `eq(point, x)` for the vertices `x` of an aligned block.
+fn block_weights(point: &[Challenge], start: usize, length: usize) -> Vec<Challenge> {
+    let (block, within) = point.split_at(point.len() - length.ilog2() as usize);
+    let number = start / length;
+    let of_bit = |(bit, coordinate): (usize, &Challenge)| {
+        if number >> bit & 1 == 1 { *coordinate } else { Challenge::ONE - *coordinate }
+    };
+    let weight: Challenge = block.iter().rev().enumerate().map(of_bit).product();
+    let mut weights = equality(within);
+    weights.iter_mut().for_each(|within| *within *= weight);
+    weights
 }
 
 /// `tag + γ·v_0 + γ²·v_1 + …` for every tuple.
@@ -295,7 +486,7 @@ fn folded(tag: Element, columns: &[Vec<Element>], gamma: Challenge) -> Vec<Chall
 
 impl Conversation for Lookups {
     fn content(&self) -> usize {
-        self.content
+        self.places.content()
     }
 
     fn pads(&self) -> usize {
@@ -303,19 +494,40 @@ impl Conversation for Lookups {
         fractions::pads(self.variables) + fractions::products(self.variables) + 3
     }
 
-    fn prove(&self, channel: &mut Prover<'_>, content: &[Element]) {
-        self.show(channel, content);
+    fn prove(&self, channel: &mut Prover<'_>, witness: &Witness) -> Option<Pulled> {
+        let Witness { content, lists } = witness;
+        match lists {
+            Some(lists) => self.show(channel, lists, content),
+            None => {
+                let mut lists = self.lists();
+                self.places.each(content, |record, places| self.list(record, places, &mut lists));
+                self.show(channel, &lists, content)
+            }
+        };
+        // Drawn by both sides, to merge with.
+        let _ = channel.challenge();
+        None
     }
 
-    fn verify(&self, channel: &mut Verifier<'_>) -> Result<Vec<ContentClaim>, ProofError> {
-        let (drawn, fractions) = self.check(channel)?;
-        Ok(self.claims(&drawn, &fractions).into())
+    fn verify<'c>(
+        &'c self,
+        channel: &mut Verifier<'c>,
+        pulled: Option<Pulled>,
+    ) -> Result<Later<'c>, ProofError> {
+        let (drawn, [numerator, denominator]) = self.check(channel)?;
+        let merge = channel.challenge();
+        Ok(Box::new(move || {
+            let pulled = pulled.unwrap_or_else(|| self.pull(&drawn, merge, |_| Challenge::ZERO));
+            let value = &numerator + &(&denominator * merge);
+            let functional = self.places.parts(&pulled.functional, &drawn.records);
+            Ok(vec![ContentClaim { functional, value: &value - &Hidden::known(pulled.known) }])
+        }))
     }
 
     fn errors(&self) -> u64 {
-        // α: the sum's numerator has a degree below the number of fractions; γ: two tuples fold alike.
+        // α: the sum's numerator has a degree below the number of fractions; γ: two tuples fold alike; numerator and denominator are merged.
         let fractions = 1u64 << self.variables;
-        fractions::errors(self.variables) + fractions + self.widest() * fractions
+        fractions::errors(self.variables) + fractions + self.widest() * fractions + 1
     }
 }
 
@@ -368,8 +580,14 @@ mod tests {
             content[COUNT + place] = element(z);
             content[2 * COUNT + place] = element((x + 2 * z).clamp(0, 31));
         }
-        lookups.count(&mut content).expect("an honest content");
+        recount(&lookups, &mut content).expect("an honest content");
         (lookups, content)
+    }
+
+    fn recount(lookups: &Lookups, content: &mut [Element]) -> Result<(), NotInTable> {
+        let mut lists = lookups.lists();
+        lookups.list(0, content, &mut lists);
+        lookups.count(&lists, content)
     }
 
     fn rng() -> ChaCha20Rng {
@@ -383,8 +601,9 @@ mod tests {
     #[test]
     fn what_stands_in_its_tables_is_shown_with_a_hundred_bits() {
         let (lookups, content) = lookups();
+        let witness = Witness::from(content);
         let argument =
-            argument::prove(&lookups, &content, Transcript::of_test(), &mut rng()).expect("not too large");
+            argument::prove(&lookups, &witness, Transcript::of_test(), &mut rng()).expect("not too large");
         let bits = verified(&lookups, &argument).expect("an honest argument");
         assert!((100.0..104.0).contains(&bits), "{bits}");
         // Every message of the conversation and of the last step, and the commitment.
@@ -397,7 +616,7 @@ mod tests {
             assert!(verified(&lookups, &changed).is_err(), "message {place}");
         }
         let other =
-            argument::prove(&lookups, &content, Transcript::of_test(), &mut ChaCha20Rng::from_seed([6; 32]));
+            argument::prove(&lookups, &witness, Transcript::of_test(), &mut ChaCha20Rng::from_seed([6; 32]));
         let other = other.expect("not too large");
         for changed in [
             Argument { commitment: other.commitment.clone(), ..argument.clone() },
@@ -413,7 +632,7 @@ mod tests {
     fn a_content_with_one_number_changed_is_not_shown() {
         let (lookups, content) = lookups();
         assert_eq!(
-            lookups.count(&mut {
+            recount(&lookups, &mut {
                 let mut bad = content.clone();
                 bad[300] = element(16);
                 bad
@@ -425,7 +644,7 @@ mod tests {
             let mut wrong = content.clone();
             wrong[place] += element(41);
             let argument =
-                argument::prove(&lookups, &wrong, Transcript::of_test(), &mut rng()).expect("fits");
+                argument::prove(&lookups, &wrong.into(), Transcript::of_test(), &mut rng()).expect("fits");
             assert!(verified(&lookups, &argument).is_err(), "element {place}");
         }
     }

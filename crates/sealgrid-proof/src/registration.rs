@@ -14,10 +14,10 @@ use sealgrid_graph::integer::{Graph, ParameterId, Primitive, Requantise};
 use sealgrid_graph::range::Interval;
 use sealgrid_graph::tensor::{DType, Tensor};
 
-use crate::argument::{ContentClaim, Conversation, TooLarge};
+use crate::argument::{Conversation, Later, TooLarge};
 use crate::channel::{ProofError, Prover, Verifier};
 use crate::field::Element;
-use crate::lookups::{Columns, Form, Looked, Lookups, NotInTable, Table};
+use crate::lookups::{Columns, Form, Looked, Lookups, NotInTable, Pulled, Table, Witness};
 use crate::maps::{LIMB_BITS, Map, Plus, Sum, Term, elements_of, limbs_of, narrow, signed};
 use crate::weights::{BadShape, Parameters, Registered};
 
@@ -359,9 +359,9 @@ impl Registering {
     ///
     /// # Panics
     /// Without parameters.
-    pub fn witness(&self) -> Result<Vec<Element>, NotInTable> {
+    pub fn witness(&self) -> Result<Witness, NotInTable> {
         let parameters = self.parameters.as_ref().expect("the prover's");
-        let mut content = vec![Element::ZERO; self.lookups.content()];
+        let mut content = vec![Element::ZERO; self.lookups.places().count];
         parameters.begin(&mut content);
         for fill in &self.fills {
             match fill {
@@ -381,8 +381,10 @@ impl Registering {
                 }
             }
         }
-        self.lookups.count(&mut content)?;
-        Ok(content)
+        let mut lists = self.lookups.lists();
+        self.lookups.list(0, &content, &mut lists);
+        self.lookups.count(&lists, &mut content)?;
+        Ok(Witness { content, lists: Some(lists) })
     }
 }
 
@@ -395,15 +397,24 @@ impl Conversation for Registering {
         self.lookups.pads()
     }
 
-    fn prove(&self, channel: &mut Prover<'_>, content: &[Element]) {
-        self.lookups.prove(channel, content);
+    fn prove(&self, channel: &mut Prover<'_>, witness: &Witness) -> Option<Pulled> {
+        let pulled = self.lookups.prove(channel, witness);
         self.parameters.as_ref().expect("the prover's").prove(channel);
+        pulled
     }
 
-    fn verify(&self, channel: &mut Verifier<'_>) -> Result<Vec<ContentClaim>, ProofError> {
-        let mut claims = self.lookups.verify(channel)?;
-        claims.push(self.registered.verify(channel, 0, self.content())?);
-        Ok(claims)
+    fn verify<'c>(
+        &'c self,
+        channel: &mut Verifier<'c>,
+        pulled: Option<Pulled>,
+    ) -> Result<Later<'c>, ProofError> {
+        let lookups = self.lookups.verify(channel, pulled)?;
+        let registered = self.registered.verify(channel, 0)?;
+        Ok(Box::new(|| {
+            let mut claims = lookups()?;
+            claims.push(registered()?);
+            Ok(claims)
+        }))
     }
 
     fn errors(&self) -> u64 {

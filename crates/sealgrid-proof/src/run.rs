@@ -9,11 +9,14 @@
 //! the clamp, `t` being linear in the rest. Nothing wraps: by the ranges of the graph `|a·m + h|` and `|t·2^s + r|` stay below
 //! half of the field, so the equation modulo the field's order is one of integers, and remainder and quotient are unique. So each value is, from
 //! the inputs on, the one that the reference yields, and lies in its proven range.
+//!
+//! Of all records the same is said, so forms and columns are those of one ([`Places`]): first the numbers that are not committed (sums over private
+//! weights, inputs that are told), then what all records share, then what each has for itself, then the tables' multiplicities.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use p3_field::{Field as _, PrimeCharacteristicRing as _, PrimeField32 as _};
+use p3_field::{PrimeCharacteristicRing as _, PrimeField32 as _};
 use sealgrid_graph::cost;
 use sealgrid_graph::execute::{Batch, BatchRef, ExecuteError, Observer, Prepared, check_inputs};
 use sealgrid_graph::integer::{Graph, Interpreter, Operation, ParameterId, Primitive, Requantise, ValueType};
@@ -21,18 +24,19 @@ use sealgrid_graph::range::{self, Interval};
 use sealgrid_graph::reference;
 use sealgrid_graph::tensor::{DType, Tensor};
 
-use crate::argument::{ContentClaim, Conversation, TooLarge};
+use crate::argument::{ContentClaim, Conversation, Later, Part, TooLarge};
 use crate::channel::{ProofError, Prover, Verifier};
 use crate::commit::VARIABLES_MAX;
 use crate::field::{Challenge, Element, equality, wipe};
 use crate::hidden::Hidden;
 use crate::inner;
 use crate::layers::{Layer, reach};
-use crate::lookups::{Columns, Drawn, Form, Looked, Lookups, NotInTable, Table};
+use crate::lookups::{Columns, Drawn, Form, Lists, Looked, Lookups, NotInTable, Pulled, Table, Witness};
 use crate::maps::{
     Known, LIMB_BITS, Map, Moved, Plus, Rounded, Stage, Sum, Taps, Term, limbs_of, narrow, numbers,
     positions, signed,
 };
+use crate::places::Places;
 use crate::registration::{self, Registration, starts, weight_of};
 use crate::weights::{Parameters, Registered, Shape};
 
@@ -107,14 +111,28 @@ struct Tied {
 /// What is said about one run over a number of records.
 pub struct Run {
     graph: Arc<Graph>,
-    /// About the sums over private weights, then the content.
     lookups: Lookups,
     columns: Vec<Column>,
-    /// Lists that are equal: what the run yields, and what is told of it.
-    equal: Vec<[Arc<dyn Form>; 2]>,
+    /// Inputs that are told: where their places begin, and their numbers.
+    shown: Vec<(usize, Vec<i32>)>,
+    /// What goes into the run or comes out of it, and what is told of that.
+    equal: Vec<Equal>,
     /// Inputs, outputs.
     tied: Vec<Tied>,
     private: Option<Private>,
+}
+
+/// Values of a run that are equal to others, all records' of each form one behind the other.
+struct Equal {
+    forms: Vec<Arc<dyn Form>>,
+    to: Other,
+}
+
+enum Other {
+    /// To numbers that are told.
+    Told(Vec<Vec<i32>>),
+    /// To what was committed to and stands from this place on.
+    Tied(usize),
 }
 
 /// The private parameters of a run.
@@ -241,22 +259,24 @@ impl Run {
                 return Err(of_value(index, "output", "it is not in the range of what the graph yields"));
             }
         }
-        let lookups = builder.lookups().map_err(|_| of_value(0, "run", TOO_LARGE))?;
+        let lookups = builder.lookups(records).map_err(|_| of_value(0, "run", TOO_LARGE))?;
         let forms: Vec<Arc<dyn Form>> = values.into_iter().map(|value| value.form).collect();
         let [inputs, ends] = builder.tied;
-        let tie = |forms, tied: &Tied| -> [Arc<dyn Form>; 2] {
-            [Arc::new(Joined(forms)), Arc::new(Columns::one(tied.start, tied.registered.shape.count()))]
+        let mut equal = Vec::new();
+        equal.extend(
+            inputs.as_ref().map(|tied| Equal { forms: builder.input_forms, to: Other::Tied(tied.start) }),
+        );
+        let to = match (public, &ends) {
+            (Some(batches), _) => Other::Told(batches.iter().map(numbers).collect()),
+            (None, Some(tied)) => Other::Tied(tied.start),
+            (None, None) => unreachable!("outputs are shown or committed to"),
         };
-        let mut equal: Vec<[Arc<dyn Form>; 2]> = Vec::new();
-        equal.extend(inputs.as_ref().map(|tied| tie(builder.input_forms, tied)));
-        equal.extend(ends.as_ref().map(|tied| tie(forms.clone(), tied)));
-        for (form, batch) in forms.into_iter().zip(public.into_iter().flatten()) {
-            equal.push([form, Arc::new(Known(numbers(batch)))]);
-        }
+        equal.push(Equal { forms, to });
         Ok(Self {
             graph: Arc::clone(graph),
             lookups,
             columns: builder.columns,
+            shown: builder.shown,
             equal,
             tied: [inputs, ends].into_iter().flatten().collect(),
             private: builder.private.map(|private| Private {
@@ -294,11 +314,6 @@ impl Run {
         self
     }
 
-    /// Elements before the content.
-    fn sums(&self) -> usize {
-        self.private.as_ref().map_or(0, |private| private.sums)
-    }
-
     /// The content of an honest run on `inputs`.
     ///
     /// # Errors
@@ -306,7 +321,7 @@ impl Run {
     ///
     /// # Panics
     /// When parameters are private, or values committed to, and were not given ([`Run::with_parameters`], [`Run::with_values`]).
-    pub fn witness(&self, prepared: &dyn Prepared, inputs: &[Batch]) -> Result<Vec<Element>, WitnessError> {
+    pub fn witness(&self, prepared: &dyn Prepared, inputs: &[Batch]) -> Result<Witness, WitnessError> {
         let mut kept = Kept { wanted: vec![false; self.graph.operations().len()], outputs: HashMap::new() };
         for column in &self.columns {
             if let Column::Output { index, .. } | Column::OutputLimbs { index, .. } = column {
@@ -314,75 +329,146 @@ impl Run {
             }
         }
         prepared.run(inputs, &mut kept)?;
-        let mut content = vec![Element::ZERO; self.lookups.content()];
+        let inputs: Vec<Vec<i32>> = inputs.iter().map(numbers).collect();
+        let layout = self.lookups.places();
+        let mut places = vec![Element::ZERO; layout.count];
         if let Some(private) = &self.private {
-            let parameters = private.parameters.as_ref().expect("the prover's");
-            parameters.begin(&mut content[private.sums..]);
+            private.parameters.as_ref().expect("the prover's").begin(&mut places[layout.open..]);
         }
         for tied in &self.tied {
-            tied.own.as_ref().expect("the prover's").begin(&mut content[tied.start..]);
+            tied.own.as_ref().expect("the prover's").begin(&mut places[tied.start..]);
         }
-        let fill = |content: &mut [Element], start: usize, batch: &Batch| {
-            let places = content[start..].iter_mut().zip(numbers(batch));
-            places.for_each(|(place, number)| *place = Element::from_i32(number));
+        let mut content = vec![Element::ZERO; layout.content()];
+        layout.put_shared(&places, &mut content);
+        let mut lists = self.lookups.lists();
+        let weights = self.weights();
+        let of_record = |record: usize, numbers: &'_ [i32]| {
+            let each = numbers.len() / layout.records;
+            numbers[record * each..][..each].to_vec()
         };
-        for column in &self.columns {
-            match column {
-                Column::Input { index, limbs } => limbs.fill(&mut content, &inputs[*index]),
-                Column::OutputLimbs { index, limbs } => limbs.fill(&mut content, &kept.outputs[index]),
-                Column::Output { index, start } => fill(&mut content, *start, &kept.outputs[index]),
-                Column::Sums(layer) => self.fill_sums(&mut content, *layer),
-                Column::Limbs(rounded) => fill_limbs(&mut content, rounded),
-                Column::Clamped { start, list, low, high } => {
-                    let clamped =
-                        list.values(&content).into_iter().map(|value| signed(value).clamp(*low, *high));
-                    let clamped: Vec<Element> = clamped.map(Element::from_i64).collect();
-                    content[*start..][..clamped.len()].copy_from_slice(&clamped);
+        for record in 0..layout.records {
+            self.fill_shown(record, &mut places);
+            for column in &self.columns {
+                match column {
+                    Column::Input { index, limbs } => {
+                        limbs.fill(&mut places, &of_record(record, &inputs[*index]));
+                    }
+                    Column::OutputLimbs { index, limbs } => {
+                        limbs.fill(&mut places, &of_record(record, &kept.outputs[index]));
+                    }
+                    Column::Output { index, start } => {
+                        let numbers = of_record(record, &kept.outputs[index]);
+                        let elements = numbers.into_iter().map(Element::from_i32);
+                        places[*start..]
+                            .iter_mut()
+                            .zip(elements)
+                            .for_each(|(place, element)| *place = element);
+                    }
+                    Column::Sums(layer) => self.fill_sums(&mut places, *layer, &weights),
+                    Column::Limbs(rounded) => fill_limbs(&mut places, rounded),
+                    Column::Clamped { start, list, low, high } => {
+                        let clamped =
+                            list.values(&places).into_iter().map(|value| signed(value).clamp(*low, *high));
+                        let clamped: Vec<Element> = clamped.map(Element::from_i64).collect();
+                        places[*start..][..clamped.len()].copy_from_slice(&clamped);
+                    }
+                }
+            }
+            layout.put(record, &places, &mut content);
+            self.lookups.list(record, &places, &mut lists);
+        }
+        wipe(&mut places);
+        self.lookups.count(&lists, &mut content)?;
+        Ok(Witness { content, lists: Some(lists) })
+    }
+
+    /// Private parameters as integers; none that are public.
+    fn weights(&self) -> Vec<i64> {
+        let parameters = self.private.iter().flat_map(|private| &private.parameters);
+        parameters.flat_map(|own| own.elements()).map(|element| signed(*element)).collect()
+    }
+
+    /// Inputs that are told, among the places of a record.
+    fn fill_shown(&self, record: usize, places: &mut [Element]) {
+        for (start, numbers) in &self.shown {
+            let each = numbers.len() / self.lookups.places().records;
+            let numbers = &numbers[record * each..][..each];
+            let places = places[*start..].iter_mut().zip(numbers);
+            places.for_each(|(place, number)| *place = Element::from_i32(*number));
+        }
+    }
+
+    /// The sums of a layer, among places of which its operand is filled.
+    fn fill_sums(&self, places: &mut [Element], layer: usize, weights: &[i64]) {
+        let layer = &self.private.as_ref().expect("only private weights have layers").layers[layer];
+        let sums = layer.values(places, weights);
+        places[layer.sums..][..sums.len()].copy_from_slice(&sums);
+    }
+
+    /// What is looked up, of a content as it is.
+    fn lists(&self, content: &[Element]) -> Lists {
+        let (mut lists, weights) = (self.lookups.lists(), self.weights());
+        self.lookups.places().each(content, |record, places| {
+            self.fill_shown(record, places);
+            let layers = self.private.as_ref().map_or(0, |private| private.layers.len());
+            (0..layers).for_each(|layer| self.fill_sums(places, layer, &weights));
+            self.lookups.list(record, places, &mut lists);
+        });
+        lists
+    }
+
+    /// What lookups, with [`Lookups::pull`], and equal values say of the places.
+    fn pulled(&self, drawn: &Drawn, [equal, merge]: [Challenge; 2]) -> Pulled {
+        let count = self.equal.iter().flat_map(|equal| &equal.forms).map(|form| form.count()).sum();
+        let weights: Vec<Challenge> = equal.shifted_powers(equal * merge.square()).take(count).collect();
+        let mut pulled = self.lookups.pull(drawn, merge, |functional| {
+            let mut rest = &weights[..];
+            let forms = self.equal.iter().flat_map(|equal| &equal.forms);
+            let pull = |form: &Arc<dyn Form>| {
+                let own = rest.split_off(..form.count()).expect("as many");
+                form.pull(own, functional)
+            };
+            forms.map(pull).sum()
+        });
+        let mut rest = &weights[..];
+        let records = &drawn.records[..self.lookups.places().records];
+        for Equal { forms, to } in &self.equal {
+            let mut first = 0;
+            for (which, form) in forms.iter().enumerate() {
+                let own = rest.split_off(..form.count()).expect("as many");
+                match to {
+                    Other::Told(numbers) => pulled.known -= over_records(records, own, &numbers[which]),
+                    Other::Tied(start) => {
+                        let places = pulled.functional[start + first..].chunks_exact_mut(own.len());
+                        for (places, record) in places.zip(records) {
+                            places.iter_mut().zip(own).for_each(|(place, own)| *place -= *record * *own);
+                        }
+                        first += records.len() * own.len();
+                    }
                 }
             }
         }
-        self.lookups.count(&mut content)?;
-        let told = content.split_off(self.sums());
-        wipe(&mut content);
-        Ok(told)
+        pulled.known += self.told(drawn, &pulled.functional);
+        pulled
     }
 
-    /// The sums of a layer, of a content that begins with all sums.
-    fn fill_sums(&self, content: &mut [Element], layer: usize) {
-        let private = self.private.as_ref().expect("only private weights have layers");
-        let layer = &private.layers[layer];
-        let sums = layer.values(content, &content[private.sums..]);
-        content[layer.sums..][..sums.len()].copy_from_slice(&sums);
-    }
-
-    /// Everything that is claimed of sums and content.
-    fn claims(&self, drawn: &Drawn, fractions: &[Hidden; 2], outputs: Challenge) -> Vec<ContentClaim> {
-        let mut claims = Vec::from(self.lookups.claims(drawn, fractions));
-        let mut functional = vec![Challenge::ZERO; self.lookups.content()];
-        let mut value = Challenge::ZERO;
-        let mut powers = outputs.powers().skip(1);
-        for [left, right] in &self.equal {
-            let weights: Vec<Challenge> = powers.by_ref().take(left.count()).collect();
-            value -= left.pull(&weights, &mut functional);
-            let weights: Vec<Challenge> = weights.into_iter().map(|weight| -weight).collect();
-            value -= right.pull(&weights, &mut functional);
-        }
-        claims.push(ContentClaim { functional, value: Hidden::known(value) });
-        claims
+    /// What inputs that are told come to in a functional of the places.
+    fn told(&self, drawn: &Drawn, functional: &[Challenge]) -> Challenge {
+        let records = &drawn.records[..self.lookups.places().records];
+        let of_input = |(start, numbers): &(usize, Vec<i32>)| {
+            over_records(records, &functional[*start..][..numbers.len() / records.len()], numbers)
+        };
+        self.shown.iter().map(of_input).sum()
     }
 }
 
-/// Claims as one, weighed with powers of a challenge.
-fn merged(claims: Vec<ContentClaim>, challenge: Challenge) -> ContentClaim {
-    let mut claims = claims.into_iter();
-    let mut merged = claims.next().expect("some claim");
-    for (claim, power) in claims.zip(challenge.powers().skip(1)) {
-        let places = merged.functional.iter_mut().zip(&claim.functional);
-        let places = places.filter(|(_, weight)| !weight.is_zero());
-        places.for_each(|(place, weight)| *place += power * *weight);
-        merged.value = &merged.value + &(&claim.value * power);
-    }
-    merged
+/// `Σ record·place·number` over all records and places.
+fn over_records(records: &[Challenge], places: &[Challenge], numbers: &[i32]) -> Challenge {
+    let of_record = |(record, numbers): (&Challenge, &[i32])| {
+        let sum = places.iter().zip(numbers).map(|(place, number)| *place * Element::from_i32(*number));
+        sum.sum::<Challenge>() * *record
+    };
+    records.iter().zip(numbers.chunks_exact(places.len())).map(of_record).sum()
 }
 
 impl Private {
@@ -396,58 +482,47 @@ impl Private {
         if self.layers.is_empty() { 0 } else { 1 + inner::pads(self.variables()) + 1 }
     }
 
-    /// Shows what the sums come to, `claim` being about them and the content behind them.
-    fn prove(&self, channel: &mut Prover<'_>, claim: &ContentClaim, content: &[Element]) {
+    /// Shows what the sums come to, `pulled` being about all places; `operands` are the layers', in each record.
+    fn prove(
+        &self,
+        channel: &mut Prover<'_>,
+        pulled: &Pulled,
+        records: &[Challenge],
+        operands: impl FnOnce() -> Vec<Vec<Vec<Element>>>,
+    ) {
         let parameters = self.parameters.as_ref().expect("the prover's");
         if !self.layers.is_empty() {
-            let (weights, _) = claim.functional.split_at(self.sums);
-            channel.send(weights.iter().zip(content).map(|(weight, sum)| *weight * *sum).sum());
+            let weights = &pulled.functional[..self.sums];
             let mut met = vec![Challenge::ZERO; 1 << self.variables()];
-            self.layers.iter().for_each(|layer| layer.contribute(weights, content, &mut met));
+            for (layer, operand) in self.layers.iter().zip(operands()) {
+                if let [operand] = &operand[..] {
+                    layer.contribute(weights, operand, &mut met);
+                } else {
+                    layer.contribute(weights, &folded(records, &operand), &mut met);
+                }
+            }
             let mut elements: Vec<Challenge> =
                 parameters.elements().iter().map(|element| Challenge::from(*element)).collect();
             elements.resize(met.len(), Challenge::ZERO);
+            let products = met.iter().zip(parameters.elements());
+            channel.send(products.map(|(met, element)| *met * *element).sum());
             inner::prove(channel, met, elements);
         }
         parameters.prove(channel);
     }
 
-    /// What is left to show of the content.
-    fn verify(
-        &self,
-        channel: &mut Verifier<'_>,
-        mut claim: ContentClaim,
-    ) -> Result<Vec<ContentClaim>, ProofError> {
-        let behind = claim.functional.split_off(self.sums);
-        let weights = std::mem::replace(&mut claim.functional, behind);
-        let content = claim.functional.len();
-        let mut claims = Vec::new();
-        if !self.layers.is_empty() {
-            let sum = channel.receive()?;
-            claim.value = &claim.value - &sum;
-            let sides = inner::verify(channel, self.variables(), &sum)?;
-            let parameters = equality(&sides.point);
-            let mut functional = vec![Challenge::ZERO; self.sums + content];
-            let mut known = Challenge::ZERO;
-            for layer in &self.layers {
-                known += layer.pull(&weights, &parameters, &mut functional);
-            }
-            let functional = functional.split_off(self.sums);
-            claims.push(ContentClaim { functional, value: &sides.left - &Hidden::known(known) });
-            let mut functional = vec![Challenge::ZERO; content];
-            let elements = self.registered.shape.elements();
-            functional[..elements].copy_from_slice(&parameters[..elements]);
-            claims.push(ContentClaim { functional, value: sides.right });
-        }
-        claims.push(claim);
-        claims.push(self.registered.verify(channel, 0, content)?);
-        Ok(claims)
-    }
-
     fn errors(&self) -> u64 {
-        // Three claims become one.
-        2 + inner::errors(self.variables()) + self.registered.errors()
+        inner::errors(self.variables()) + self.registered.errors()
     }
+}
+
+/// Lists of several records, each times its record's weight, added up.
+fn folded(records: &[Challenge], lists: &[Vec<Element>]) -> Vec<Challenge> {
+    let mut sums = vec![Challenge::ZERO; lists[0].len()];
+    for (record, list) in records.iter().zip(lists) {
+        sums.iter_mut().zip(list).for_each(|(sum, element)| *sum += *record * *element);
+    }
+    sums
 }
 
 fn told(batch: &Batch) -> impl Iterator<Item = i64> {
@@ -463,11 +538,10 @@ impl Above {
         Columns { count, constant: Element::from_i64(self.low), terms: terms.collect() }
     }
 
-    fn fill(self, content: &mut [Element], batch: &Batch) {
-        let numbers = numbers(batch);
+    fn fill(self, content: &mut [Element], numbers: &[i32]) {
         for (limb, (below, width)) in limbs_of(self.bits).enumerate() {
             let places = &mut content[self.start + limb * numbers.len()..][..numbers.len()];
-            for (place, number) in places.iter_mut().zip(&numbers) {
+            for (place, number) in places.iter_mut().zip(numbers) {
                 *place = Element::from_i64((i64::from(*number) - self.low) >> below & ((1 << width) - 1));
             }
         }
@@ -514,13 +588,13 @@ fn fill_limbs(content: &mut [Element], rounded: &Rounded) {
 /// Keeps the outputs of some operations.
 struct Kept {
     wanted: Vec<bool>,
-    outputs: HashMap<usize, Batch>,
+    outputs: HashMap<usize, Vec<i32>>,
 }
 
 impl Observer for Kept {
     fn operation(&mut self, index: usize, output: BatchRef<'_>) -> std::ops::ControlFlow<()> {
         if self.wanted[index] {
-            self.outputs.insert(index, output.to_batch());
+            self.outputs.insert(index, numbers(&output.to_batch()));
         }
         std::ops::ControlFlow::Continue(())
     }
@@ -528,38 +602,83 @@ impl Observer for Kept {
 
 impl Conversation for Run {
     fn content(&self) -> usize {
-        self.lookups.content() - self.sums()
+        self.lookups.content()
     }
 
     fn pads(&self) -> usize {
         self.lookups.pads() + self.private.as_ref().map_or(0, Private::pads)
     }
 
-    fn prove(&self, channel: &mut Prover<'_>, content: &[Element]) {
-        self.prove_run(channel, content);
+    fn prove(&self, channel: &mut Prover<'_>, witness: &Witness) -> Option<Pulled> {
+        let Witness { content, lists } = witness;
+        let drawn = match lists {
+            Some(lists) => self.lookups.show(channel, lists, content),
+            None => self.lookups.show(channel, &self.lists(content), content),
+        };
+        let challenges = [channel.challenge(), channel.challenge()];
+        let pulled = self.pulled(&drawn, challenges);
+        if let Some(private) = &self.private {
+            private.prove(channel, &pulled, &drawn.records, || self.operands(content));
+        }
         self.tied.iter().for_each(|tied| tied.own.as_ref().expect("the prover's").prove(channel));
+        Some(pulled)
     }
 
-    fn verify(&self, channel: &mut Verifier<'_>) -> Result<Vec<ContentClaim>, ProofError> {
-        let (drawn, fractions) = self.lookups.check(channel)?;
-        let claims = self.claims(&drawn, &fractions, channel.challenge());
-        let mut claims = match &self.private {
-            None => claims,
-            Some(private) => {
-                let claim = merged(claims, channel.challenge());
-                private.verify(channel, claim)?
-            }
-        };
-        for tied in &self.tied {
-            claims.push(tied.registered.verify(channel, tied.start - self.sums(), self.content())?);
+    fn verify<'c>(
+        &'c self,
+        channel: &mut Verifier<'c>,
+        pulled: Option<Pulled>,
+    ) -> Result<Later<'c>, ProofError> {
+        let (drawn, [numerator, denominator]) = self.lookups.check(channel)?;
+        let challenges = [channel.challenge(), channel.challenge()];
+        let mut value = &numerator + &(&denominator * challenges[1]);
+        let mut sides = None;
+        if let Some(private) = self.private.as_ref().filter(|private| !private.layers.is_empty()) {
+            let sum = channel.receive()?;
+            value = &value - &sum;
+            sides = Some((private, inner::verify(channel, private.variables(), &sum)?));
         }
-        Ok(claims)
+        let registered = self.private.as_ref().map(|private| private.registered.verify(channel, 0));
+        let registered = registered.transpose()?;
+        let tied: Vec<_> = self
+            .tied
+            .iter()
+            .map(|tied| tied.registered.verify(channel, self.lookups.places().shared(tied.start)))
+            .collect::<Result<_, _>>()?;
+        Ok(Box::new(move || {
+            let pulled = pulled.unwrap_or_else(|| self.pulled(&drawn, challenges));
+            let places = self.lookups.places();
+            let functional = places.parts(&pulled.functional, &drawn.records);
+            let mut claims = vec![ContentClaim { functional, value: &value - &Hidden::known(pulled.known) }];
+            if let Some((private, sides)) = sides {
+                let parameters = equality(&sides.point);
+                let mut functional = vec![Challenge::ZERO; places.count];
+                let sums = &pulled.functional[..private.sums];
+                let pull = |layer: &Layer| layer.pull(sums, &parameters, &mut functional);
+                let known = private.layers.iter().map(pull).sum::<Challenge>() * drawn.all_records();
+                places.share(&mut functional, drawn.all_records());
+                let known = known + self.told(&drawn, &functional);
+                let functional = places.parts(&functional, &drawn.records);
+                claims.push(ContentClaim { functional, value: &sides.left - &Hidden::known(known) });
+                let elements = parameters[..private.registered.shape.elements()].to_vec();
+                claims.push(ContentClaim { functional: vec![Part::plain(0, elements)], value: sides.right });
+            }
+            for registered in registered.into_iter() {
+                claims.push(registered()?);
+            }
+            for tied in tied {
+                claims.push(tied()?);
+            }
+            Ok(claims)
+        }))
     }
 
     fn errors(&self) -> u64 {
-        let equal: usize = self.equal.iter().map(|[form, _]| form.count()).sum();
+        let equal: usize = self.equal.iter().flat_map(|equal| &equal.forms).map(|form| form.count()).sum();
+        // Equal values are one claim more that is merged, and one over all records.
+        let equal = 1 + equal as u64 + u64::from(self.lookups.places().width().ilog2());
         let tied: u64 = self.tied.iter().map(|tied| tied.registered.errors()).sum();
-        self.lookups.errors() + equal as u64 + tied + self.private.as_ref().map_or(0, Private::errors)
+        self.lookups.errors() + equal + tied + self.private.as_ref().map_or(0, Private::errors)
     }
 
     fn missed(&self) -> f64 {
@@ -569,21 +688,16 @@ impl Conversation for Run {
 }
 
 impl Run {
-    /// Shows the lookups, and the sums over private weights.
-    fn prove_run(&self, channel: &mut Prover<'_>, content: &[Element]) {
-        let Some(private) = &self.private else {
-            self.lookups.show(channel, content);
-            // Drawn by both sides, for what is equal.
-            let _ = channel.challenge();
-            return;
-        };
-        let mut content = [&vec![Element::ZERO; private.sums], content].concat();
-        (0..private.layers.len()).for_each(|layer| self.fill_sums(&mut content, layer));
-        let drawn = self.lookups.show(channel, &content);
-        let claims = self.claims(&drawn, &[Hidden::default(), Hidden::default()], channel.challenge());
-        let claim = merged(claims, channel.challenge());
-        private.prove(channel, &claim, &content);
-        wipe(&mut content);
+    /// Of each layer with private weights, what it is applied to, record by record.
+    fn operands(&self, content: &[Element]) -> Vec<Vec<Vec<Element>>> {
+        let layers = self.private.as_ref().map_or(&[][..], |private| &private.layers);
+        let mut operands = vec![Vec::new(); layers.len()];
+        self.lookups.places().each(content, |record, places| {
+            self.fill_shown(record, places);
+            let of_record = operands.iter_mut().zip(layers);
+            of_record.for_each(|(operand, layer)| operand.push(layer.operand.values(places)));
+        });
+        operands
     }
 }
 
@@ -618,10 +732,17 @@ enum Rows {
 }
 
 struct Builder<'b> {
+    /// One: of all the same is said.
     records: usize,
     inputs: Inputs<'b>,
-    /// Elements so far, those of private sums included.
+    /// Places so far.
     content: usize,
+    /// Places that are not committed, and where each record's own begin.
+    open_places: usize,
+    own: usize,
+    /// Inputs that are told, and where the next stands.
+    shown: Vec<(usize, Vec<i32>)>,
+    next_shown: usize,
     columns: Vec<Column>,
     tables: Vec<Rows>,
     looked: Vec<Looked>,
@@ -633,33 +754,35 @@ struct Builder<'b> {
     open: Vec<bool>,
 }
 
-/// Private parameters while a run is built: all sums stand first, then the parameters and their pads, then all else.
+/// Private parameters while a run is built.
 struct Hiding<'b> {
     registration: &'b Registration,
     /// Where each parameter begins among all.
     first: Vec<usize>,
     layers: Vec<Layer>,
     sums: usize,
+    /// Where the parameters stand, and behind them their pads.
+    start: usize,
 }
 
 impl<'b> Hiding<'b> {
-    fn new(graph: &Graph, registration: &'b Registration, records: usize) -> Result<Self, NotProvable> {
+    fn new(graph: &Graph, registration: &'b Registration, shown: usize) -> Result<Self, NotProvable> {
         if !registration.fits(graph) {
             return Err(of_value(0, "registration", "it is of another architecture"));
         }
         let sums = graph.operations().iter().filter(|operation| weight_of(&operation.primitive).is_some());
-        let sums = records * sums.map(|operation| operation.output.shape.count()).sum::<usize>();
-        Ok(Self { registration, first: starts(graph), layers: Vec::new(), sums })
+        let sums = sums.map(|operation| operation.output.shape.count()).sum();
+        Ok(Self { registration, first: starts(graph), layers: Vec::new(), sums, start: sums + shown })
     }
 
     /// Where all else begins.
     fn end(&self) -> usize {
-        self.sums + self.registration.registered.shape.taken()
+        self.start + self.registration.registered.shape.taken()
     }
 
     /// A parameter's elements.
     fn column(&self, id: ParameterId, count: usize) -> Arc<dyn Form> {
-        Arc::new(Columns::one(self.sums + self.first[id.0 as usize], count))
+        Arc::new(Columns::one(self.start + self.first[id.0 as usize], count))
     }
 }
 
@@ -674,11 +797,16 @@ impl<'b> Builder<'b> {
         records: usize,
         open: bool,
     ) -> Result<(Self, Vec<Value>), NotProvable> {
+        let shown = match inputs {
+            Inputs::Public(_) => graph.inputs().iter().map(|value_type| value_type.shape.count()).sum(),
+            Inputs::Private(_) | Inputs::Committed(..) => 0,
+        };
         let private = match weights {
-            Weights::Private(registration) => Some(Hiding::new(graph, registration, records)?),
+            Weights::Private(registration) => Some(Hiding::new(graph, registration, shown)?),
             Weights::Public => None,
         };
-        let mut content = private.as_ref().map_or(0, Hiding::end);
+        let open_places = private.as_ref().map_or(shown, |private| private.start);
+        let mut content = private.as_ref().map_or(open_places, Hiding::end);
         let types = [
             graph.inputs().to_vec(),
             graph.outputs().iter().map(|id| graph.value_type(*id).clone()).collect(),
@@ -692,9 +820,13 @@ impl<'b> Builder<'b> {
             content += shape.taken();
         }
         let mut builder = Self {
-            records,
+            records: 1,
             inputs,
             content,
+            open_places,
+            own: content,
+            shown: Vec::new(),
+            next_shown: open_places - shown,
             columns: Vec::new(),
             tables: Vec::new(),
             looked: Vec::new(),
@@ -708,7 +840,7 @@ impl<'b> Builder<'b> {
     }
 
     /// The lookups, with the tables' multiplicities behind the columns.
-    fn lookups(&mut self) -> Result<Lookups, TooLarge> {
+    fn lookups(&mut self, records: usize) -> Result<Lookups, TooLarge> {
         let mut content = self.content;
         let tables = std::mem::take(&mut self.tables).into_iter().map(|rows| {
             let columns = rows.columns();
@@ -717,7 +849,9 @@ impl<'b> Builder<'b> {
             Table { columns, multiplicities }
         });
         let tables = tables.collect();
-        Lookups::new(content, tables, std::mem::take(&mut self.looked))
+        let own = self.own..self.content;
+        let places = Places { open: self.open_places, own, count: content, records };
+        Lookups::over(places, tables, std::mem::take(&mut self.looked))
     }
 
     fn column(&mut self, count: usize) -> usize {
@@ -755,7 +889,7 @@ impl<'b> Builder<'b> {
         let start = private.layers.last().map_or(0, Layer::end);
         let first = private.first[weight.0 as usize];
         let form = Arc::clone(&operand.form);
-        let layer = Layer { operand: form, map: map.clone(), records, each, sums: start, first };
+        let layer = Layer { operand: form, map: map.clone(), each, sums: start, first };
         private.layers.push(layer);
         self.columns.push(Column::Sums(private.layers.len() - 1));
         let from = (0..records * each).map(|position| Some(narrow(channel(position % each)))).collect();
@@ -1150,10 +1284,14 @@ impl Interpreter for Builder<'_> {
                 if !in_field(range) {
                     return Err(of_value(index, "input", "its numbers leave the field"));
                 }
-                Arc::new(Known(numbers))
+                let count = value_type.shape.count();
+                let start = self.next_shown;
+                self.next_shown += count;
+                self.shown.push((start, numbers));
+                Arc::new(Columns::one(start, count))
             }
-            Inputs::Private(records) | Inputs::Committed(_, records) => {
-                let count = records * value_type.shape.count();
+            Inputs::Private(_) | Inputs::Committed(..) => {
+                let count = value_type.shape.count();
                 if !in_field(range) {
                     return Err(of_value(index, "input", "a private input of 32 bits leaves the field"));
                 }

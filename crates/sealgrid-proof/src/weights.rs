@@ -21,7 +21,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng as _;
 use sealgrid_seal::secret::Secret;
 
-use crate::argument::ContentClaim;
+use crate::argument::{ContentClaim, Part};
 use crate::channel::{ProofError, Prover, Verifier};
 use crate::commit::{Trees, guarded, read, trees};
 use crate::field::{Challenge, DEGREE, Element, random, wipe};
@@ -250,37 +250,44 @@ fn positions(shape: Shape, mut position: impl FnMut(usize) -> usize) -> Vec<usiz
 }
 
 impl Registered {
-    /// Checks that in a content of `content` elements what was committed to stands from `start` on, the parameters and then their pads: what is left to
-    /// show of the content.
+    /// Checks that in a content what was committed to stands from `start` on, the parameters and then their pads: what is left to show of the content,
+    /// and to look at of what was opened.
     ///
     /// # Errors
     /// [`ProofError`].
-    pub(crate) fn verify(
-        &self,
-        channel: &mut Verifier<'_>,
+    pub(crate) fn verify<'c>(
+        &'c self,
+        channel: &mut Verifier<'c>,
         start: usize,
-        content: usize,
-    ) -> Result<ContentClaim, ProofError> {
+    ) -> Result<impl FnOnce() -> Result<ContentClaim, ProofError> + Send + use<'c>, ProofError> {
         let shape = self.shape;
-        let rows: Vec<Challenge> = channel.challenge().powers().take(shape.rows()).collect();
+        let row = channel.challenge();
         let positions = positions(shape, |bits| channel.position(bits));
-        let columns = self.opened(&positions, channel.attached()?)?;
-        let weights: Vec<Challenge> = channel.challenge().powers().take(positions.len()).collect();
-        let mut value = Challenge::ZERO;
-        for (column, weight) in columns.iter().zip(&weights) {
-            let sum: Challenge = rows.iter().zip(column).map(|(row, element)| *row * *element).sum();
-            value += *weight * sum;
-        }
-        let coefficients = shape.coefficients(&positions, &weights);
-        let (elements, pads) = coefficients[..shape.row + shape.pads].split_at(shape.row);
-        let mut functional = vec![Challenge::ZERO; content];
-        for (part, coefficients) in [(start, elements), (start + shape.elements(), pads)] {
-            for (functional, row) in functional[part..].chunks_exact_mut(coefficients.len()).zip(&rows) {
-                let places = functional.iter_mut().zip(coefficients);
-                places.for_each(|(place, coefficient)| *place = *row * *coefficient);
+        let opened = channel.attached()?;
+        let column = channel.challenge();
+        Ok(move || {
+            let rows: Vec<Challenge> = row.powers().take(shape.rows()).collect();
+            let columns = self.opened(&positions, opened)?;
+            let weights: Vec<Challenge> = column.powers().take(positions.len()).collect();
+            let mut value = Challenge::ZERO;
+            for (column, weight) in columns.iter().zip(&weights) {
+                let sum: Challenge = rows.iter().zip(column).map(|(row, element)| *row * *element).sum();
+                value += *weight * sum;
             }
-        }
-        Ok(ContentClaim { functional, value: Hidden::known(value) })
+            let coefficients = shape.coefficients(&positions, &weights);
+            let (elements, pads) = coefficients[..shape.row + shape.pads].split_at(shape.row);
+            // Rows of a power of two that stand aligned weigh their elements with a product; other rows one by one.
+            let mut functional = Vec::new();
+            for (start, coefficients) in [(start, elements), (start + shape.elements(), pads)] {
+                functional.push(if coefficients.len().is_power_of_two() && start % coefficients.len() == 0 {
+                    Part::of_records(start, rows.clone(), coefficients)
+                } else {
+                    let weights = rows.iter().flat_map(|row| coefficients.iter().map(|it| *row * *it));
+                    Part::plain(start, weights.collect())
+                });
+            }
+            Ok(ContentClaim { functional, value: Hidden::known(value) })
+        })
     }
 
     /// The columns at `positions` that `bytes` show.
@@ -313,7 +320,8 @@ impl Registered {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::argument::{self, Conversation};
+    use crate::argument::{self, Conversation, Later};
+    use crate::lookups::{Pulled, Witness};
     use crate::transcript::Transcript;
 
     /// A content that is parameters and pads, about which nothing else is said.
@@ -331,12 +339,18 @@ mod tests {
             0
         }
 
-        fn prove(&self, channel: &mut Prover<'_>, _: &[Element]) {
+        fn prove(&self, channel: &mut Prover<'_>, _: &Witness) -> Option<Pulled> {
             self.parameters.expect("the prover's").prove(channel);
+            None
         }
 
-        fn verify(&self, channel: &mut Verifier<'_>) -> Result<Vec<ContentClaim>, ProofError> {
-            Ok(vec![self.registered.verify(channel, 0, self.content())?])
+        fn verify<'c>(
+            &'c self,
+            channel: &mut Verifier<'c>,
+            _: Option<Pulled>,
+        ) -> Result<Later<'c>, ProofError> {
+            let registered = self.registered.verify(channel, 0)?;
+            Ok(Box::new(|| Ok(vec![registered()?])))
         }
 
         fn errors(&self) -> u64 {
@@ -366,7 +380,8 @@ mod tests {
     ) -> Result<f64, ProofError> {
         let mut rng = ChaCha20Rng::from_seed([9; 32]);
         let prover = Alone { registered: parameters.registered().clone(), parameters: Some(parameters) };
-        let argument = argument::prove(&prover, content, Transcript::of_test(), &mut rng).expect("small");
+        let argument = argument::prove(&prover, &content.to_vec().into(), Transcript::of_test(), &mut rng)
+            .expect("small");
         let verifier = Alone { registered: registered.clone(), parameters: None };
         let bits = argument::verify(&verifier, &argument, Transcript::of_test(), &mut rng)?;
         // What is attached is bound like everything else.

@@ -200,9 +200,7 @@ impl RegisteredParameters {
         let named = model.registration().ok_or(RegistrationError::None)?;
         let conversation = Registering::new(model.graph(), &self.registration)?;
         let conversation = conversation.with_parameters(&self.parameters);
-        let mut content = conversation.witness()?;
-        let argument = argument::prove(&conversation, &content, transcript(named), rng);
-        wipe(&mut content);
+        let argument = argument::prove(&conversation, &conversation.witness()?, transcript(named), rng);
         let registration = self.registration.clone();
         let graph = without_parameters(&model.public()).ok_or(NotRegistrable::Trees)?;
         Ok(RegisteredModel { public: model.public(), graph, registration, argument: argument? })

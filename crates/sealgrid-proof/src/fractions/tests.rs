@@ -1,3 +1,4 @@
+use p3_field::ExtensionField as _;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng as _;
 
@@ -30,7 +31,8 @@ fn pads_of(rng: &mut ChaCha20Rng, variables: usize) -> Pads {
 
 fn proven(pads: &Pads, (p, q): (Vec<Challenge>, Vec<Challenge>)) -> (Vec<Challenge>, usize) {
     let mut channel = Prover::new(Transcript::of_test(), pads);
-    prove(&mut channel, p, q);
+    let numerators: Vec<Element> = p.iter().map(|p| p.as_base().expect("a number")).collect();
+    prove(&mut channel, Leaves::new(&numerators, &q));
     let Sent { wires, used, .. } = channel.finish();
     (wires, used)
 }

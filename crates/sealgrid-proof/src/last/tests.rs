@@ -33,8 +33,11 @@ impl Case {
     /// Whether a verifier who can look up the opened values is convinced of `claim`.
     fn convinces(&self, messages: &[Challenge], claim: Challenge) -> bool {
         let variables = self.values.len().ilog2() as usize;
-        let at = |point: &[Challenge]| evaluate(&self.functional, point);
-        let openings = verify(&mut Transcript::of_test(), messages, variables, self.block, claim, at);
+        let heard = Last::hear(&mut Transcript::of_test(), messages, variables, self.block);
+        let openings = heard.and_then(|last| {
+            let openings = last.openings();
+            last.check(claim, evaluate(&self.functional, &openings[0].point)).map(|()| openings)
+        });
         let values: Vec<Challenge> = self.values.iter().map(|value| Challenge::from(*value)).collect();
         openings.is_ok_and(|openings| {
             openings.iter().all(|opening| evaluate(&values, &opening.point) == opening.value)

@@ -87,9 +87,12 @@ impl Case {
     }
 
     fn proven(&self, run: &Run) -> Argument {
-        let content = run.witness(self.prepared.as_ref(), &self.inputs).expect("an honest run");
-        argument::prove(run, &content, Transcript::of_test(), &mut rng(7)).expect("small")
+        argued(run, &run.witness(self.prepared.as_ref(), &self.inputs).expect("an honest run"))
     }
+}
+
+fn argued(run: &impl Conversation, witness: &Witness) -> Argument {
+    argument::prove(run, witness, Transcript::of_test(), &mut rng(7)).expect("small")
 }
 
 fn verified(run: &Run, argument: &Argument) -> Result<f64, ProofError> {
@@ -128,21 +131,43 @@ fn a_perceptron_on_hidden_records_yields_its_outputs_and_no_others() {
     }
 }
 
+/// A content that somebody has changed, what is looked up in it counted anew where it can be.
+fn recounted(run: &Run, mut content: Vec<Element>) -> Witness {
+    let lists = run.lists(&content);
+    let _ = run.lookups.count(&lists, &mut content);
+    Witness { content, lists: Some(lists) }
+}
+
+/// Every 61st element of a content from `first` on, those excluded that stand where a record more would.
+fn told_places(run: &Run, first: usize) -> Vec<usize> {
+    let mut used = vec![Element::ZERO; run.content()];
+    let places = run.lookups.places();
+    let ones = vec![Element::ONE; places.count];
+    places.put_shared(&ones, &mut used);
+    (0..places.records).for_each(|record| places.put(record, &ones, &mut used));
+    (first..used.len()).step_by(61).filter(|place| used[*place] == Element::ONE).collect()
+}
+
 #[test]
 fn a_prover_that_changes_one_number_convinces_nobody() {
-    let case = Case::new(perceptron(), 1);
-    let run = case.run(Inputs::Private(1), case.outputs.clone()).expect("provable");
-    let honest = run.witness(case.prepared.as_ref(), &case.inputs).expect("runs");
-    // Every column: records, remainders, activations, multiplicities; the lookups counted anew where they can be.
-    for place in (0..honest.len()).step_by(61) {
-        let mut content = honest.clone();
-        content[place] += Element::ONE;
-        let _ = run.lookups.count(&mut content);
-        if content == honest {
-            continue; // a multiplicity, which was counted anew
+    for records in [1, 3] {
+        let case = Case::new(perceptron(), records);
+        let run = case.run(Inputs::Private(records), case.outputs.clone()).expect("provable");
+        let honest = run.witness(case.prepared.as_ref(), &case.inputs).expect("runs");
+        assert!(
+            verified(&run, &argued(&run, &honest.content.clone().into())).is_ok(),
+            "lists follow from it"
+        );
+        // Every column: records, remainders, activations, multiplicities.
+        for place in told_places(&run, 0) {
+            let mut content = honest.content.clone();
+            content[place] += Element::ONE;
+            let changed = recounted(&run, content);
+            if changed.content == honest.content {
+                continue; // a multiplicity, which was counted anew
+            }
+            assert!(verified(&run, &argued(&run, &changed)).is_err(), "element {place} of {records} records");
         }
-        let argument = argument::prove(&run, &content, Transcript::of_test(), &mut rng(7)).expect("small");
-        assert!(verified(&run, &argument).is_err(), "element {place}");
     }
 }
 
@@ -159,11 +184,18 @@ fn random_graphs_are_proven_or_refused_by_name() {
                 continue;
             }
         };
-        let content = run.witness(case.prepared.as_ref(), &case.inputs).expect("an honest run");
+        let witness = run.witness(case.prepared.as_ref(), &case.inputs).expect("an honest run");
         // What is linear in the content must be what the reference yields.
-        for [yielded, told] in &run.equal {
-            assert_eq!(yielded.values(&content), told.values(&content), "seed {seed}");
-        }
+        run.lookups.places().each(&witness.content, |record, places| {
+            for Equal { forms, to } in &run.equal {
+                let Other::Told(told) = to else { unreachable!("outputs are shown") };
+                for (form, told) in forms.iter().zip(told) {
+                    let told = told[record * form.count()..][..form.count()].iter();
+                    let told: Vec<Element> = told.map(|told| Element::from_i32(*told)).collect();
+                    assert_eq!(form.values(places), told, "seed {seed}");
+                }
+            }
+        });
         proven += 1;
         if proven % 8 == 5
             && let Ok(tied) = case.tied([&case.inputs, &case.outputs])
@@ -322,27 +354,25 @@ fn a_perceptron_whose_weights_nobody_tells_yields_its_outputs_and_no_others() {
 
 #[test]
 fn a_prover_that_changes_one_private_number_convinces_nobody() {
-    let owned = Owned::new(Case::new(perceptron(), 1), 1).expect("small");
-    let (prover, verifier) =
-        (owned.prover().expect("ok"), owned.run(owned.case.outputs.clone()).expect("ok"));
-    let honest = prover.witness(owned.case.prepared.as_ref(), &owned.case.inputs).expect("runs");
-    let shape = owned.registration.registered.shape;
-    let parameters = shape.taken();
-    let count = registration::elements(&owned.case.graph).len();
-    // Weights, biases, pads, and every 61st of the columns; sums follow from what was changed, lookups are counted anew.
-    let places = [0, 200, 479, 480, 495, count - 1, shape.elements(), parameters - 1];
-    for place in places.into_iter().chain((parameters..honest.len()).step_by(61)) {
-        let mut full = vec![Element::ZERO; prover.sums()];
-        full.extend_from_slice(&honest);
-        full[prover.sums() + place] += Element::ONE;
-        (0..2).for_each(|layer| prover.fill_sums(&mut full, layer));
-        let _ = prover.lookups.count(&mut full);
-        let content = full.split_off(prover.sums());
-        if content == honest {
-            continue; // a multiplicity, which was counted anew
+    for records in [1, 3] {
+        let owned = Owned::new(Case::new(perceptron(), records), 1).expect("small");
+        let (prover, verifier) =
+            (owned.prover().expect("ok"), owned.run(owned.case.outputs.clone()).expect("ok"));
+        let honest = prover.witness(owned.case.prepared.as_ref(), &owned.case.inputs).expect("runs");
+        let shape = owned.registration.registered.shape;
+        let parameters = shape.taken();
+        let count = registration::elements(&owned.case.graph).len();
+        // Weights, biases, pads, and every 61st of the columns; sums follow from what the prover has.
+        let places = [0, 200, 479, 480, 495, count - 1, shape.elements(), parameters - 1];
+        for place in places.into_iter().chain(told_places(&prover, parameters)) {
+            let mut content = honest.content.clone();
+            content[place] += Element::ONE;
+            let changed = recounted(&prover, content);
+            if changed.content == honest.content {
+                continue; // a multiplicity, which was counted anew
+            }
+            assert!(verified(&verifier, &argued(&prover, &changed)).is_err(), "element {place}");
         }
-        let argument = argument::prove(&prover, &content, Transcript::of_test(), &mut rng(7)).expect("small");
-        assert!(verified(&verifier, &argument).is_err(), "element {place}");
     }
 }
 
@@ -360,13 +390,11 @@ fn random_graphs_with_private_parameters_are_proven_or_refused_by_name() {
             }
             (one, other) => panic!("seed {seed}: {one:?} and {other:?}"),
         };
-        let content =
+        let witness =
             prover.witness(owned.case.prepared.as_ref(), &owned.case.inputs).expect("an honest run");
         proven += 1;
         if proven % 4 == 1 {
-            let argument =
-                argument::prove(&prover, &content, Transcript::of_test(), &mut rng(7)).expect("small");
-            assert!(verified(&verifier, &argument).is_ok(), "seed {seed}");
+            assert!(verified(&verifier, &argued(&prover, &witness)).is_ok(), "seed {seed}");
         }
     }
     assert!(proven >= 20, "{proven} of {}", proven + refused);
@@ -378,10 +406,8 @@ fn parameters_are_registered_within_their_bounds_and_in_no_tighter_ones() {
     let prove = |registration: &Registration| {
         let registering =
             Registering::new(&owned.blind, registration).expect("fits").with_parameters(&owned.parameters);
-        let content = registering.witness().map_err(|_| "outside")?;
-        Ok::<_, &str>(
-            argument::prove(&registering, &content, Transcript::of_test(), &mut rng(7)).expect("small"),
-        )
+        let witness = registering.witness().map_err(|_| "outside")?;
+        Ok::<_, &str>(argued(&registering, &witness))
     };
     let check = |registration: &Registration, argument: &Argument| {
         let registering = Registering::new(&owned.blind, registration).expect("fits");

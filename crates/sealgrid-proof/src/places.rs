@@ -1,0 +1,143 @@
+//! Where the places of one record stand in a content about several. What is said of each record is the same, so it is said of places: of numbers that
+//! are not committed, of elements that all records share, and of elements that each record has for itself.
+
+use std::ops::Range;
+
+use crate::argument::Part;
+use crate::field::{Challenge, Element, wipe};
+
+/// The places: numbers that are not committed, shared elements, each record's own, shared ones again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Places {
+    /// How many are not committed.
+    pub(crate) open: usize,
+    /// Those that each record has for itself.
+    pub(crate) own: Range<usize>,
+    /// All of them.
+    pub(crate) count: usize,
+    pub(crate) records: usize,
+}
+
+impl Places {
+    /// Of a content that is one record's.
+    pub(crate) fn of_one(count: usize) -> Self {
+        Self { open: 0, own: 0..count, count, records: 1 }
+    }
+
+    /// Elements that each place of a record has in the content: one a record, and zeros up to a power of two, so that the weight of place and record is
+    /// a product of two wherever one point is asked for.
+    pub(crate) fn width(&self) -> usize {
+        self.records.next_power_of_two()
+    }
+
+    /// Where the records' own elements begin.
+    fn start(&self) -> usize {
+        (self.own.start - self.open).next_multiple_of(self.width())
+    }
+
+    /// Elements of the content.
+    pub(crate) fn content(&self) -> usize {
+        self.start() + self.own.len() * self.width() + self.count - self.own.end
+    }
+
+    /// Where a shared place stands in the content.
+    pub(crate) fn shared(&self, place: usize) -> usize {
+        debug_assert!(place >= self.open && !self.own.contains(&place), "a shared place");
+        if place < self.own.start {
+            place - self.open
+        } else {
+            self.start() + self.own.len() * self.width() + place - self.own.end
+        }
+    }
+
+    /// Writes the places of one record into the content.
+    pub(crate) fn put(&self, record: usize, places: &[Element], content: &mut [Element]) {
+        let own = content[self.start() + record..].iter_mut().step_by(self.width());
+        own.zip(&places[self.own.clone()]).for_each(|(to, from)| *to = *from);
+    }
+
+    /// Reads the places of one record, those that are not committed excluded.
+    pub(crate) fn take(&self, record: usize, content: &[Element], places: &mut [Element]) {
+        let own = content[self.start() + record..].iter().step_by(self.width());
+        places[self.own.clone()].iter_mut().zip(own).for_each(|(to, from)| *to = *from);
+    }
+
+    /// Writes what is shared.
+    pub(crate) fn put_shared(&self, places: &[Element], content: &mut [Element]) {
+        let before = self.own.start - self.open;
+        content[..before].copy_from_slice(&places[self.open..self.own.start]);
+        let behind = content.len() - (self.count - self.own.end);
+        content[behind..].copy_from_slice(&places[self.own.end..]);
+    }
+
+    /// Reads it.
+    pub(crate) fn take_shared(&self, content: &[Element], places: &mut [Element]) {
+        let before = self.own.start - self.open;
+        places[self.open..self.own.start].copy_from_slice(&content[..before]);
+        let behind = content.len() - (self.count - self.own.end);
+        places[self.own.end..].copy_from_slice(&content[behind..]);
+    }
+
+    /// Calls `visit` with each record's number and places; those that are not committed are zero.
+    pub(crate) fn each(&self, content: &[Element], mut visit: impl FnMut(usize, &mut [Element])) {
+        let mut places = vec![Element::default(); self.count];
+        self.take_shared(content, &mut places);
+        for record in 0..self.records {
+            self.take(record, content, &mut places);
+            visit(record, &mut places);
+        }
+        wipe(&mut places);
+    }
+
+    /// A functional of the places as one of the content, each record's own elements weighed with `records`, the shared ones as they are.
+    pub(crate) fn parts(&self, functional: &[Challenge], records: &[Challenge]) -> Vec<Part> {
+        let before = Part::plain(0, functional[self.open..self.own.start].to_vec());
+        let own = Part::of_records(self.start(), functional[self.own.clone()].to_vec(), records);
+        let behind = self.start() + self.own.len() * self.width();
+        vec![before, own, Part::plain(behind, functional[self.own.end..].to_vec())]
+    }
+
+    /// Weighs what is shared as often as there are records.
+    pub(crate) fn share(&self, functional: &mut [Challenge], records: Challenge) {
+        if self.records > 1 {
+            let (before, behind) = functional.split_at_mut(self.own.end);
+            let shared = before[self.open..self.own.start].iter_mut().chain(behind);
+            shared.for_each(|weight| *weight *= records);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use p3_field::PrimeCharacteristicRing as _;
+
+    use super::*;
+
+    #[test]
+    fn every_place_of_every_record_stands_somewhere_and_nothing_twice() {
+        for records in 1..6 {
+            let places = Places { open: 3, own: 8..15, count: 17, records };
+            let mut content = vec![Element::ZERO; places.content()];
+            let mut next = 1..;
+            let mut number = || Element::from_u32(next.next().expect("endless"));
+            let mut one: Vec<Element> = (0..17).map(|_| number()).collect();
+            places.put_shared(&one, &mut content);
+            let expected: Vec<Vec<Element>> = (0..records)
+                .map(|record| {
+                    one[8..15].fill_with(&mut number);
+                    places.put(record, &one, &mut content);
+                    one.clone()
+                })
+                .collect();
+            let written = content.iter().filter(|element| **element != Element::ZERO).count();
+            assert_eq!(written, 7 * records + 7);
+            assert!((3..8).chain(15..17).all(|place| content[places.shared(place)] == one[place]));
+            let mut seen = 0;
+            places.each(&content, |record, found| {
+                assert_eq!(found[3..], expected[record][3..]);
+                seen += 1;
+            });
+            assert_eq!(seen, records);
+        }
+    }
+}
