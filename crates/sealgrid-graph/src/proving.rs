@@ -44,6 +44,8 @@ pub struct Asked<'a> {
     pub inputs: &'a [Batch],
     /// The commitment that they must have.
     pub input: Commitment,
+    /// Bytes of memory that proving may take; what takes more is refused before anything is spent.
+    pub memory_max: u64,
 }
 
 /// The openings that a registration bears.

@@ -119,6 +119,8 @@ pub struct LimitsConfig {
     pub request_memory_mib_max: u32,
     /// Mebibytes of prepared models in memory; the least recently used make room.
     pub model_memory_mib_max: u32,
+    /// Mebibytes of memory that one proof may take; each worker may be proving one.
+    pub proof_memory_mib_max: u32,
     /// Connections taken in.
     pub connections_max: u32,
     /// Seconds that accepted jobs are given to finish when the node is told to stop.
@@ -214,6 +216,7 @@ impl Default for LimitsConfig {
             calls_max: 1024,
             request_memory_mib_max: 256,
             model_memory_mib_max: 2048,
+            proof_memory_mib_max: 2048,
             connections_max: 1024,
             drain_seconds_max: 30,
         }
@@ -301,6 +304,7 @@ impl LimitsConfig {
             ("limits.calls_max", self.calls_max, 1 << 20),
             ("limits.request_memory_mib_max", self.request_memory_mib_max, 1 << 11),
             ("limits.model_memory_mib_max", self.model_memory_mib_max, 1 << 20),
+            ("limits.proof_memory_mib_max", self.proof_memory_mib_max, 1 << 20),
             ("limits.connections_max", self.connections_max, 1 << 20),
         ] {
             require((1..=max).contains(&value), key, "out of its range")?;

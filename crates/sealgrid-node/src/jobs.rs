@@ -59,6 +59,8 @@ pub struct Means {
     pub traces: Traces,
     /// Most operations of one job: those of a record times records. More is refused before anything is opened.
     pub operations_max: u64,
+    /// Bytes of memory that one proof may take.
+    pub proof_memory_max: u64,
 }
 
 /// The jobs of one node.
@@ -283,7 +285,8 @@ impl Jobs {
         let prover = proofs.and_then(|proofs| proofs.prover(&name));
         let prover = prover.as_deref();
         let spend = || proofs.zip(prover).is_some_and(|(proofs, prover)| proofs.spend(&name, prover));
-        let proving = prover.map(|prover| Proving { prover, spend: &spend });
+        let memory_max = self.means.proof_memory_max;
+        let proving = prover.map(|prover| Proving { prover, spend: &spend, memory_max });
         let done = work.perform(&keys, model.as_deref(), proving, &mut rand::rng());
         self.means.metrics.ran(started.elapsed());
         done

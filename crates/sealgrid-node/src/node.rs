@@ -249,6 +249,7 @@ impl Node {
                 metrics: metrics.clone(),
                 traces: traces.clone(),
                 operations_max: limits.operations_max(),
+                proof_memory_max: u64::from(limits.proof_memory_mib_max) << 20,
             };
             jobs = Some(Jobs::restore(machine, means)?);
         }

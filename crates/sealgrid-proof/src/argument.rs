@@ -243,12 +243,12 @@ impl Merged {
     }
 }
 
-/// Whether there is room for a conversation.
+/// Variables of the vector that a conversation needs.
 ///
 /// # Errors
-/// [`TooLarge`].
-pub fn fits(conversation: &impl Conversation) -> Result<(), TooLarge> {
-    Layout::of(conversation).map(drop)
+/// [`TooLarge`] when there is no room for it.
+pub fn variables(conversation: &impl Conversation) -> Result<usize, TooLarge> {
+    Ok(Layout::of(conversation)?.variables)
 }
 
 /// Commits to the content and shows what the conversation says of it. `transcript` has absorbed the statement.

@@ -136,6 +136,12 @@ pub enum ProveError {
     /// The whole.
     #[error(transparent)]
     TooLarge(#[from] TooLarge),
+    /// It would take more memory than it may.
+    #[error("proving it takes about {} MiB", .needed.div_ceil(1 << 20))]
+    Memory {
+        /// Bytes that it takes at most, about.
+        needed: u64,
+    },
     /// The input.
     #[error(transparent)]
     Witness(#[from] WitnessError),
@@ -148,6 +154,7 @@ impl ProveError {
         match self {
             Self::NotProvable(_) => "E-PRF-01",
             Self::TooLarge(_) => "E-RES-80",
+            Self::Memory { .. } => "E-RES-83",
             Self::Witness(WitnessError::Run(error)) => error.code(),
             Self::Witness(WitnessError::NotInTable(_)) => "E-PRF-02",
         }
@@ -229,7 +236,7 @@ pub struct Planned {
     outputs: Vec<Batch>,
 }
 
-/// Runs `model`, with `prepared`, on `inputs`, and plans the proof, which will belong to `nonce`; nothing was shown yet. Without `parameters` whoever checks the proof must hold the
+/// Runs `model`, with `prepared`, on `inputs`, and plans the proof, which will belong to `nonce` and may take so many bytes of memory; nothing was shown yet. Without `parameters` whoever checks the proof must hold the
 /// model.
 ///
 /// # Errors
@@ -244,6 +251,7 @@ pub fn plan(
     inputs: &[Batch],
     (records, results): (Records<'_>, Results<'_>),
     nonce: [u8; 32],
+    memory_max: u64,
 ) -> Result<Planned, ProveError> {
     let outputs = prepared.run(inputs, &mut ()).map_err(WitnessError::from)?;
     let count = inputs.first().map_or(0, Batch::records);
@@ -281,9 +289,19 @@ pub fn plan(
         }
     };
     let run = run.with_values(own);
-    argument::fits(&run)?;
+    let registered = parameters.map_or(0, |own| own.registration.registered.shape.count());
+    let needed = memory(argument::variables(&run)?, run.fractions(), registered);
+    if needed > memory_max {
+        return Err(ProveError::Memory { needed });
+    }
     let witness = run.witness(prepared, inputs)?;
     Ok(Planned { statement, run, witness, outputs })
+}
+
+/// Bytes that a process takes for a proof, about: by the variables of its vector and of its tree of fractions, and its registered parameters. Measured
+/// (docs/reference/benchmarks/proof.md).
+fn memory(vector: usize, fractions: usize, registered: usize) -> u64 {
+    (14 << 20) + (80 << vector) + (60 << fractions) + 330 * registered as u64
 }
 
 impl Planned {

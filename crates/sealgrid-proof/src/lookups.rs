@@ -266,6 +266,11 @@ impl Lookups {
         Ok(Self { places, tables, looked, blocks, variables })
     }
 
+    /// Variables of the tree of fractions.
+    pub(crate) fn variables(&self) -> usize {
+        self.variables
+    }
+
     /// Where everything stands.
     pub(crate) fn places(&self) -> &Places {
         &self.places

@@ -288,6 +288,11 @@ impl Run {
         })
     }
 
+    /// Variables of the tree of fractions.
+    pub(crate) fn fractions(&self) -> usize {
+        self.lookups.variables()
+    }
+
     /// The prover's: with the parameters behind the registration.
     ///
     /// # Panics

@@ -47,7 +47,7 @@ fn not_registered(error: &RegistrationError) -> ProvingError {
 
 fn not_proven(error: &ProveError) -> ProvingError {
     match error {
-        ProveError::TooLarge(error) => ProvingError::TooLarge(error.to_string()),
+        ProveError::TooLarge(_) | ProveError::Memory { .. } => ProvingError::TooLarge(error.to_string()),
         _ => other(error.code(), error),
     }
 }
@@ -87,7 +87,9 @@ impl<R: CryptoRng> Prover for ModelProver<R> {
         spend: &mut dyn FnMut() -> bool,
     ) -> Result<ProvenRun, ProvingError> {
         let told = (Records::Commit(asked.key), Results::Commit(asked.key));
-        let planned = file::plan(&self.model, Some(&self.own), prepared, asked.inputs, told, asked.nonce)
+        let Asked { nonce, inputs, memory_max, .. } = *asked;
+        let own = Some(&self.own);
+        let planned = file::plan(&self.model, own, prepared, inputs, told, nonce, memory_max)
             .map_err(|error| not_proven(&error))?;
         let statement = planned.statement();
         if statement.inputs.committed() != Some(asked.input) {

@@ -42,7 +42,7 @@ fn prove(prover: &dyn Prover, model: &Model, verifier: &dyn Verifier, nonce: u8)
     let prepared = Reference.prepare(model.graph().clone()).expect("always");
     let input = verifier.commit(Side::Inputs, &key(), &batch(4)).expect("two records");
     let (mut spent, key) = (0, key());
-    let asked = Asked { nonce: [nonce; 32], key: &key, inputs: &batch(4), input };
+    let asked = Asked { nonce: [nonce; 32], key: &key, inputs: &batch(4), input, memory_max: u64::MAX };
     let mut spend = || {
         spent += 1;
         true
@@ -117,12 +117,14 @@ pub fn nothing_is_spent_on_what_is_not_proven_and_nothing_proven_that_is_not_spe
         spent += 1;
         true
     };
-    let asked = Asked { nonce: [1; 32], key: &key, inputs: &batch(5), input };
+    let asked = Asked { nonce: [1; 32], key: &key, inputs: &batch(5), input, memory_max: u64::MAX };
     let refused = prover.prove(prepared.as_ref(), &asked, &mut spend).expect_err("other records");
     assert_eq!(refused, ProvingError::OtherInput);
     assert!(prover.prove(prepared.as_ref(), &Asked { inputs: &[], ..asked }, &mut spend).is_err());
-    assert_eq!(spent, 0);
     let asked = Asked { inputs: &batch(4), ..asked };
+    let refused = prover.prove(prepared.as_ref(), &Asked { memory_max: 1 << 10, ..asked }, &mut spend);
+    assert!(matches!(refused, Err(ProvingError::TooLarge(_))), "a kibibyte: {refused:?}");
+    assert_eq!(spent, 0);
     let refused = prover.prove(prepared.as_ref(), &asked, &mut || false).expect_err("none left");
     assert_eq!(refused, ProvingError::NoOpening);
 }

@@ -53,7 +53,7 @@ fn proven() -> Proven {
     let policy = Policy { verification: Verification::Proof, ..Policy::default() };
     let mut fixture = Fixture::build_of(Environment::Software, &policy, false, (model.commitment(), input));
     let (nonce, key) = (fixture.header.id().0.0, job_key());
-    let asked = Asked { nonce, key: &key, inputs: &inputs(), input };
+    let asked = Asked { nonce, key: &key, inputs: &inputs(), input, memory_max: u64::MAX };
     let prepared = Reference.prepare(model.graph().clone()).expect("always");
     let run = prover.prove(prepared.as_ref(), &asked, &mut || true).expect("provable");
     fixture.claims.output = run.output;

@@ -79,18 +79,19 @@ pub fn not_registered(error: &RegistrationError) -> Failure {
 }
 
 /// Runs `model` on `inputs` and plans the proof, which tells as much of these and of the results as `told` says. Without `parameters` whoever checks it
-/// must hold the model.
+/// must hold the model. It may take so many bytes of memory.
 pub fn plan(
     model: &Model,
     parameters: Option<&RegisteredParameters>,
     inputs: &[Batch],
     told: (Records<'_>, Results<'_>),
+    memory_max: u64,
 ) -> Result<Planned, Failure> {
     let prepared = executor()
         .prepare(Arc::clone(model.graph()))
         .map_err(|error| Failure::new(error.code(), error.to_string()))?;
     let nonce = *Secret::<32>::random(&mut crate::entropy()).expose();
-    file::plan(model, parameters, prepared.as_ref(), inputs, told, nonce)
+    file::plan(model, parameters, prepared.as_ref(), inputs, told, nonce, memory_max)
         .map_err(|error| not_provable(&error))
 }
 
@@ -105,7 +106,7 @@ fn not_provable(error: &ProveError) -> Failure {
         ProveError::NotProvable(_) => failure
             .exit(3)
             .hint("run it on the grid instead: sealgrid run MODEL --input DATA --verify quorum:3"),
-        ProveError::TooLarge(_) => failure.hint("prove fewer records at a time"),
+        ProveError::TooLarge(_) | ProveError::Memory { .. } => failure.hint("prove fewer records at a time"),
         ProveError::Witness(_) => failure,
     }
 }

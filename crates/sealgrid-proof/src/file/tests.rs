@@ -38,7 +38,7 @@ fn prove(
     let records = if public { Records::Show } else { Records::Hide };
     let mut nonce = [0; 32];
     rng.fill_bytes(&mut nonce);
-    plan(model, parameters, prepared, inputs, (records, Results::Show), nonce)?.prove(rng)
+    plan(model, parameters, prepared, inputs, (records, Results::Show), nonce, u64::MAX)?.prove(rng)
 }
 
 fn code(result: Result<f64, VerifyError>) -> Option<&'static str> {
@@ -67,7 +67,8 @@ fn committed_values_are_opened_by_their_openings_and_by_nothing_else() {
     let prepared = Reference.prepare(model.graph().clone()).expect("always");
     let keys = [CommitmentKey::new([5; 32]), CommitmentKey::new([6; 32])];
     let told = (Records::Commit(&keys[0]), Results::Commit(&keys[1]));
-    let planned = plan(&model, None, prepared.as_ref(), &batch(-128), told, [2; 32]).expect("provable");
+    let planned =
+        plan(&model, None, prepared.as_ref(), &batch(-128), told, [2; 32], u64::MAX).expect("provable");
     let outputs = planned.outputs().to_vec();
     let proof = planned.prove(&mut rng(3)).expect("provable");
     let bits = proof.verify(&model, None, &mut rng(4)).expect("an honest proof");

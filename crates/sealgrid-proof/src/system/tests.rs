@@ -67,7 +67,7 @@ fn a_refusal_has_its_code() {
     let data = sealgrid_graph::tensor::Data::I8(vec![1, 2]);
     let inputs = [Batch::new(1, shape, data).expect("filled")];
     let input = verifier.commit(Side::Inputs, &key, &inputs).expect("one record");
-    let asked = Asked { nonce: [0; 32], key: &key, inputs: &inputs, input };
+    let asked = Asked { nonce: [0; 32], key: &key, inputs: &inputs, input, memory_max: u64::MAX };
     let prover = SYSTEM.prover(model).expect("registered");
     let run = prover.prove(prepared.as_ref(), &asked, &mut || true).expect("provable");
     assert_eq!(code(&run.proof), "E-PRF-18");

@@ -94,6 +94,8 @@ pub struct Proving<'p> {
     pub prover: &'p dyn Prover,
     /// Durably spends one of the openings that this node has, or says that none is left.
     pub spend: &'p dyn Fn() -> bool,
+    /// Bytes of memory that a proof may take.
+    pub memory_max: u64,
 }
 
 /// What of a job's plaintext a reply carries; part of its associated data.
@@ -253,10 +255,10 @@ fn prove(
     assign: Arc<Assign>,
     rng: &mut impl CryptoRng,
 ) -> Result<Done, Why> {
-    let Proving { prover, spend } = proving.ok_or(Why::NoProof)?;
+    let Proving { prover, spend, memory_max } = proving.ok_or(Why::NoProof)?;
     let Opened { header, payload, reply } = open(keys, model.graph(), assign)?;
     let Payload { job_key, inputs } = &payload;
-    let asked = Asked { nonce: header.id().0.0, key: job_key, inputs, input: header.input };
+    let asked = Asked { nonce: header.id().0.0, key: job_key, inputs, input: header.input, memory_max };
     let proven = prover.prove(model, &asked, &mut || spend());
     let ProvenRun { outputs, output, proof } = proven.map_err(|error| match error {
         ProvingError::OtherInput => Why::Malformed, // JOB-11

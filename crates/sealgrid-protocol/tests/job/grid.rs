@@ -215,7 +215,8 @@ impl Node {
             self.openings.set(left.unwrap_or(0));
             left.is_some()
         };
-        let proving = self.prover.as_deref().map(|prover| Proving { prover, spend: &spend });
+        let proving =
+            self.prover.as_deref().map(|prover| Proving { prover, spend: &spend, memory_max: u64::MAX });
         work.perform(&[keys(self.place)], self.prepared.as_deref(), proving, &mut rng(self.place as u64))
     }
 

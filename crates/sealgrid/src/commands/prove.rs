@@ -39,6 +39,9 @@ pub struct Prove {
     /// Where the results go: .csv, .npy or .json.
     #[arg(long, value_name = "FILE")]
     results: Option<PathBuf>,
+    /// Mebibytes of memory that it may take; a proof that takes more, about, is refused before it is begun.
+    #[arg(long, value_name = "MIB")]
+    memory_max: Option<u64>,
     /// Column that identifies records; it stays here and comes back in the results.
     #[arg(long, value_name = "COLUMN")]
     id_col: Option<String>,
@@ -73,7 +76,9 @@ impl Prove {
             true => engines::Results::Commit(&keys[1]),
             false => engines::Results::Show,
         };
-        let planned = engines::plan(&model, parameters.as_ref(), &inputs, (told_records, told_results))?;
+        let memory_max = self.memory_max.map_or(u64::MAX, |mebibytes| mebibytes.saturating_mul(1 << 20));
+        let told_both = (told_records, told_results);
+        let planned = engines::plan(&model, parameters.as_ref(), &inputs, told_both, memory_max)?;
         let outputs = planned.outputs().to_vec();
         let left = match (&parameters, registration) {
             (Some(parameters), Some(registration)) => {

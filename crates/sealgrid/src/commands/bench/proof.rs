@@ -35,7 +35,7 @@ pub fn proofs(shipped: &Shipped, lines: &mut Vec<Line>) -> Result<(), Failure> {
         .prepare(Arc::clone(model.graph()))
         .map_err(|error| Failure::new(error.code(), error.to_string()))?;
     let run = least(|| black_box(prepared.run(&inputs, &mut ())));
-    if let Err(failure) = engines::plan(&model, None, &inputs, TOLD) {
+    if let Err(failure) = engines::plan(&model, None, &inputs, TOLD, u64::MAX) {
         // Said, and no failure of the bench.
         let beside = format!("not provable: {}", failure.why.unwrap_or(failure.what));
         lines.push(Line { what: format!("{}: the run", shipped.name), least: run, beside });
@@ -82,7 +82,7 @@ fn proving(
     inputs: &[Batch],
     told: Told<'_>,
 ) -> Result<(Spread, Proof), Failure> {
-    let prove = || engines::prove(engines::plan(model, own, inputs, told)?);
+    let prove = || engines::prove(engines::plan(model, own, inputs, told, u64::MAX)?);
     let mut proof = prove()?;
     // The one above has warmed everything up.
     let timed = (0..TIMES).map(|_| {
