@@ -95,8 +95,8 @@ impl Table {
 
     fn index(&self) -> Index<'_> {
         let first = self.columns[0][0];
-        let counted = self.columns[0].iter().enumerate();
-        if counted.into_iter().all(|(row, element)| *element == first + Element::from_usize(row)) {
+        let mut counted = self.columns[0].iter().enumerate();
+        if counted.all(|(row, element)| *element == first + Element::from_usize(row)) {
             return Index::Counted(self);
         }
         let key = |row: usize| self.columns.iter().map(|column| column[row]).collect();
@@ -261,7 +261,8 @@ impl Lookups {
         if start.max(places.content()) > 1 << VARIABLES_MAX {
             return Err(TooLarge { elements: start.max(places.content()) });
         }
-        let variables = start.next_power_of_two().ilog2() as usize;
+        // Also where nothing is looked up, the last variables tell the record.
+        let variables = start.next_power_of_two().max(places.width()).ilog2() as usize;
         Ok(Self { places, tables, looked, blocks, variables })
     }
 

@@ -52,13 +52,13 @@ impl Places {
 
     /// Writes the places of one record into the content.
     pub(crate) fn put(&self, record: usize, places: &[Element], content: &mut [Element]) {
-        let own = content[self.start() + record..].iter_mut().step_by(self.width());
+        let own = content[self.start()..].iter_mut().skip(record).step_by(self.width());
         own.zip(&places[self.own.clone()]).for_each(|(to, from)| *to = *from);
     }
 
     /// Reads the places of one record, those that are not committed excluded.
     pub(crate) fn take(&self, record: usize, content: &[Element], places: &mut [Element]) {
-        let own = content[self.start() + record..].iter().step_by(self.width());
+        let own = content[self.start()..].iter().skip(record).step_by(self.width());
         places[self.own.clone()].iter_mut().zip(own).for_each(|(to, from)| *to = *from);
     }
 

@@ -353,6 +353,41 @@ fn a_perceptron_whose_weights_nobody_tells_yields_its_outputs_and_no_others() {
 }
 
 #[test]
+fn records_in_the_clear_are_those_of_the_run_whose_weights_nobody_tells() {
+    let owned = Owned::new(Case::new(perceptron(), 3), 1).expect("small");
+    let run = |graph: &Arc<Graph>, inputs: &[Batch]| {
+        let weights = Weights::Private(&owned.registration);
+        Run::new(graph, weights, Inputs::Public(inputs), owned.case.outputs.clone()).expect("provable")
+    };
+    let inputs = &owned.case.inputs;
+    let argument = owned.case.proven(&run(&owned.case.graph, inputs).with_parameters(&owned.parameters));
+    assert!(verified(&run(&owned.blind, inputs), &argument).is_ok());
+    for position in [0, 31, 89] {
+        let other = changed(inputs, 0, position);
+        assert!(verified(&run(&owned.blind, &other), &argument).is_err(), "input {position}");
+    }
+}
+
+#[test]
+fn a_run_that_looks_nothing_up_is_proven_of_several_records() {
+    let mut builder = Builder::new(vec![ValueType { dtype: DType::I8, shape: shape(&[1, 3]) }]);
+    let x = builder.input(0);
+    let weight = Tensor::new(shape(&[2, 3]), Data::I8(vec![1, -2, 3, 4, 5, -6])).expect("filled");
+    let weight = builder.parameter(weight);
+    let bias = builder.parameter(Tensor::new(shape(&[2]), Data::I32(vec![7, -8])).expect("filled"));
+    let requantise =
+        Requantise { multipliers: vec![1], shifts: vec![0], low: -32768, high: 32767, output: DType::I16 };
+    let y = builder.push("y", Primitive::Linear { weight, bias, requantise }, &[x]).expect("valid");
+    let case = Case::new(Arc::new(builder.finish(vec![y]).expect("valid")), 5);
+    let run = |outputs| case.run(Inputs::Public(&case.inputs), outputs).expect("provable");
+    let argument = case.proven(&run(case.outputs.clone()));
+    assert!(verified(&run(case.outputs.clone()), &argument).is_ok());
+    for position in 0..10 {
+        assert!(verified(&run(changed(&case.outputs, 0, position)), &argument).is_err(), "output {position}");
+    }
+}
+
+#[test]
 fn a_prover_that_changes_one_private_number_convinces_nobody() {
     for records in [1, 3] {
         let owned = Owned::new(Case::new(perceptron(), records), 1).expect("small");
