@@ -2,9 +2,9 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng as _;
 use sealgrid_graph::arbitrary;
 use sealgrid_graph::execute::Executor as _;
-use sealgrid_graph::integer::Builder;
+use sealgrid_graph::integer::{Builder, Primitive, Requantise, ValueType};
 use sealgrid_graph::reference::Reference;
-use sealgrid_graph::tensor::{Data, Shape};
+use sealgrid_graph::tensor::{DType, Data, Shape, Tensor};
 
 use sealgrid_seal::digest::CommitmentKey;
 use sealgrid_seal::secret::Secret;
