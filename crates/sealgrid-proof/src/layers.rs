@@ -25,11 +25,6 @@ pub(crate) struct Layer {
 }
 
 impl Layer {
-    /// Where the next layer's sums begin.
-    pub(crate) fn end(&self) -> usize {
-        self.sums + self.records * self.each
-    }
-
     fn operand_each(&self) -> usize {
         self.operand.count() / self.records
     }

@@ -11,6 +11,7 @@
 //! the inputs on, the one that the reference yields, and lies in its proven range.
 
 mod maxima;
+mod products;
 mod stage;
 mod sums;
 mod tables;
@@ -25,7 +26,7 @@ use sealgrid_graph::execute::{Batch, BatchRef, ExecuteError, Observer, Prepared,
 use sealgrid_graph::integer::Graph;
 use sealgrid_graph::range::{self, Interval};
 
-use self::sums::Private;
+use self::sums::Sums;
 use self::walk::{Builder, Joined, Value, in_field, of_value, refused};
 use crate::argument::{ContentClaim, Conversation};
 use crate::channel::{ProofError, Prover, Verifier};
@@ -77,6 +78,8 @@ enum Column {
     OutputLimbs { index: usize, limbs: Above },
     /// The sums of a layer, which are not committed.
     Sums(usize),
+    /// Those of products of two values.
+    Products(usize),
     /// Limbs of the remainders of a sum.
     Limbs(Arc<Rounded>),
     /// A list, clamped.
@@ -109,7 +112,15 @@ pub struct Run {
     equal: Vec<[Arc<dyn Form>; 2]>,
     /// Inputs, outputs.
     tied: Vec<Tied>,
+    sums: Sums,
     private: Option<Private>,
+}
+
+/// The private parameters of a run.
+struct Private {
+    registered: Registered,
+    /// The prover's.
+    parameters: Option<Arc<Parameters>>,
 }
 
 impl std::fmt::Debug for Run {
@@ -244,10 +255,9 @@ impl Run {
             columns: builder.columns,
             equal,
             tied: [inputs, ends].into_iter().flatten().collect(),
+            sums: builder.sums,
             private: builder.private.map(|private| Private {
                 registered: private.registration.registered.clone(),
-                layers: private.layers,
-                sums: private.sums,
                 parameters: None,
             }),
         })
@@ -279,11 +289,6 @@ impl Run {
         self
     }
 
-    /// Elements before the content.
-    fn sums(&self) -> usize {
-        self.private.as_ref().map_or(0, |private| private.sums)
-    }
-
     /// The content of an honest run on `inputs`.
     ///
     /// # Errors
@@ -302,7 +307,7 @@ impl Run {
         let mut content = vec![Element::ZERO; self.lookups.content()];
         if let Some(private) = &self.private {
             let parameters = private.parameters.as_ref().expect("the prover's");
-            parameters.begin(&mut content[private.sums..]);
+            parameters.begin(&mut content[self.sums.count..]);
         }
         for tied in &self.tied {
             tied.own.as_ref().expect("the prover's").begin(&mut content[tied.start..]);
@@ -317,6 +322,7 @@ impl Run {
                 Column::OutputLimbs { index, limbs } => limbs.fill(&mut content, &kept.outputs[index]),
                 Column::Output { index, start } => fill(&mut content, *start, &kept.outputs[index]),
                 Column::Sums(layer) => self.fill_sums(&mut content, *layer),
+                Column::Products(product) => self.fill_products(&mut content, *product),
                 Column::Limbs(rounded) => fill_limbs(&mut content, rounded),
                 Column::Clamped { start, list, low, high } => {
                     let clamped =
@@ -327,17 +333,30 @@ impl Run {
             }
         }
         self.lookups.count(&mut content)?;
-        let told = content.split_off(self.sums());
+        let told = content.split_off(self.sums.count);
         wipe(&mut content);
         Ok(told)
     }
 
     /// The sums of a layer, of a content that begins with all sums.
     fn fill_sums(&self, content: &mut [Element], layer: usize) {
-        let private = self.private.as_ref().expect("only private weights have layers");
-        let layer = &private.layers[layer];
-        let sums = layer.values(content, &content[private.sums..]);
+        let layer = &self.sums.layers[layer];
+        let sums = layer.values(content, &content[self.sums.count..]);
         content[layer.sums..][..sums.len()].copy_from_slice(&sums);
+    }
+
+    /// The same of products of two values.
+    fn fill_products(&self, content: &mut [Element], product: usize) {
+        let product = &self.sums.products[product];
+        let sums = product.values(content);
+        let places = content[product.sums..].iter_mut().zip(sums);
+        places.for_each(|(place, sum)| *place = Element::from_i64(sum));
+    }
+
+    /// All sums, of what is committed.
+    fn fill_all_sums(&self, content: &mut [Element]) {
+        (0..self.sums.layers.len()).for_each(|layer| self.fill_sums(content, layer));
+        (0..self.sums.products.len()).for_each(|product| self.fill_products(content, product));
     }
 
     /// Everything that is claimed of sums and content.
@@ -431,11 +450,11 @@ impl Observer for Kept {
 
 impl Conversation for Run {
     fn content(&self) -> usize {
-        self.lookups.content() - self.sums()
+        self.lookups.content() - self.sums.count
     }
 
     fn pads(&self) -> usize {
-        self.lookups.pads() + self.private.as_ref().map_or(0, Private::pads)
+        self.lookups.pads() + self.sums.pads()
     }
 
     fn prove(&self, channel: &mut Prover<'_>, content: &[Element]) {
@@ -446,15 +465,13 @@ impl Conversation for Run {
     fn verify(&self, channel: &mut Verifier<'_>) -> Result<Vec<ContentClaim>, ProofError> {
         let (drawn, fractions) = self.lookups.check(channel)?;
         let claims = self.claims(&drawn, &fractions, channel.challenge());
-        let mut claims = match &self.private {
-            None => claims,
-            Some(private) => {
-                let claim = merged(claims, channel.challenge());
-                private.verify(channel, claim)?
-            }
-        };
+        let claims = if self.is_merged() { vec![merged(claims, channel.challenge())] } else { claims };
+        let mut claims = self.sums.verify(channel, claims)?;
+        if let Some(private) = &self.private {
+            claims.push(private.registered.verify(channel, 0, self.content())?);
+        }
         for tied in &self.tied {
-            claims.push(tied.registered.verify(channel, tied.start - self.sums(), self.content())?);
+            claims.push(tied.registered.verify(channel, tied.start - self.sums.count, self.content())?);
         }
         Ok(claims)
     }
@@ -462,7 +479,10 @@ impl Conversation for Run {
     fn errors(&self) -> u64 {
         let equal: usize = self.equal.iter().map(|[form, _]| form.count()).sum();
         let tied: u64 = self.tied.iter().map(|tied| tied.registered.errors()).sum();
-        self.lookups.errors() + equal as u64 + tied + self.private.as_ref().map_or(0, Private::errors)
+        // Three claims become one.
+        let sums = if self.is_merged() { 2 + self.sums.errors() } else { 0 };
+        let private = self.private.as_ref().map_or(0, |private| private.registered.errors());
+        self.lookups.errors() + equal as u64 + tied + sums + private
     }
 
     fn missed(&self) -> f64 {
@@ -472,20 +492,31 @@ impl Conversation for Run {
 }
 
 impl Run {
-    /// Shows the lookups, and the sums over private weights.
+    /// Whether what is claimed becomes one claim, of which the sums' part is shown first.
+    fn is_merged(&self) -> bool {
+        self.sums.count > 0 || self.private.is_some()
+    }
+
+    /// Shows the lookups, and the sums that are not committed.
     fn prove_run(&self, channel: &mut Prover<'_>, content: &[Element]) {
-        let Some(private) = &self.private else {
+        if !self.is_merged() {
             self.lookups.show(channel, content);
             // Drawn by both sides, for what is equal.
             let _ = channel.challenge();
             return;
-        };
-        let mut content = [&vec![Element::ZERO; private.sums], content].concat();
-        (0..private.layers.len()).for_each(|layer| self.fill_sums(&mut content, layer));
+        }
+        let mut content = [&vec![Element::ZERO; self.sums.count], content].concat();
+        self.fill_all_sums(&mut content);
         let drawn = self.lookups.show(channel, &content);
         let claims = self.claims(&drawn, &[Hidden::default(), Hidden::default()], channel.challenge());
         let claim = merged(claims, channel.challenge());
-        private.prove(channel, &claim, &content);
+        let parameters =
+            self.private.as_ref().map(|private| private.parameters.as_ref().expect("the prover's"));
+        let elements = parameters.map_or(&[][..], |parameters| parameters.elements());
+        self.sums.prove(channel, &claim, &content, elements);
+        if let Some(parameters) = parameters {
+            parameters.prove(channel);
+        }
         wipe(&mut content);
     }
 }

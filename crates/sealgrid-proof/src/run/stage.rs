@@ -28,7 +28,7 @@ impl Builder<'_> {
         channel: impl Fn(usize) -> usize,
     ) -> Result<Value, NotProvable> {
         let refuse = |why| refused(index, operation, why);
-        let Summed { form: sum, bounds } = sum.into();
+        let Summed { form: sum, bounds, is_committed } = sum.into();
         let bounds = bounds.ok_or_else(|| refuse(WRAPS))?;
         let (count, each) = (sum.count(), bounds.len());
         let entry_of =
@@ -52,8 +52,8 @@ impl Builder<'_> {
         let (low, high) = (i64::from(requantise.low), i64::from(requantise.high));
         let all = quotients.values().copied().reduce(hull).expect("a value has elements");
         let unclamped = low <= all.low && all.high <= high;
-        // What is made of private sums is committed before it is an operand.
-        let as_it_is = unclamped && self.private.is_none();
+        // What is made of sums that are not is committed before it is an operand.
+        let as_it_is = unclamped && is_committed;
         if as_it_is && form.limbs.is_empty() {
             return Ok(Value::shown(form, all, &axes));
         }
@@ -217,11 +217,13 @@ pub(super) struct Summed {
     pub(super) form: Arc<dyn Form>,
     /// Of each element of one record; `None` when one is too large to say.
     pub(super) bounds: Option<Vec<Interval>>,
+    /// Whether it is made of what is committed alone.
+    pub(super) is_committed: bool,
 }
 
 impl From<Sum> for Summed {
     fn from(sum: Sum) -> Self {
-        Self { bounds: sum.bounds(), form: Arc::new(sum) }
+        Self { bounds: sum.bounds(), form: Arc::new(sum), is_committed: true }
     }
 }
 

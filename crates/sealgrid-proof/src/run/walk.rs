@@ -8,7 +8,9 @@ use sealgrid_graph::range::Interval;
 use sealgrid_graph::reference;
 use sealgrid_graph::tensor::{DType, Tensor};
 
+use super::products::matrices;
 use super::stage::Summed;
+use super::sums::{Pairs, Sums};
 use super::tables::{ROWS_MAX, Rows};
 use super::{Above, Column, Inputs, NotProvable, TOO_LARGE, Tied, Weights};
 use crate::argument::TooLarge;
@@ -45,6 +47,9 @@ pub(super) struct Builder<'b> {
     pub(super) tables: Vec<Rows>,
     pub(super) looked: Vec<Looked>,
     pub(super) private: Option<Hiding<'b>>,
+    /// Elements that stand first, for the sums.
+    pub(super) reserved: usize,
+    pub(super) sums: Sums,
     pub(super) input_forms: Vec<Arc<dyn Form>>,
     /// Inputs, outputs.
     pub(super) tied: [Option<Tied>; 2],
@@ -57,32 +62,14 @@ pub(super) struct Hiding<'b> {
     pub(super) registration: &'b Registration,
     /// Where each parameter begins among all.
     pub(super) first: Vec<usize>,
-    pub(super) layers: Vec<Layer>,
-    pub(super) sums: usize,
 }
 
 impl<'b> Hiding<'b> {
-    pub(super) fn new(
-        graph: &Graph,
-        registration: &'b Registration,
-        records: usize,
-    ) -> Result<Self, NotProvable> {
+    fn new(graph: &Graph, registration: &'b Registration) -> Result<Self, NotProvable> {
         if !registration.fits(graph) {
             return Err(of_value(0, "registration", "it is of another architecture"));
         }
-        let sums = graph.operations().iter().filter(|operation| weight_of(&operation.primitive).is_some());
-        let sums = records * sums.map(|operation| operation.output.shape.count()).sum::<usize>();
-        Ok(Self { registration, first: starts(graph), layers: Vec::new(), sums })
-    }
-
-    /// Where all else begins.
-    pub(super) fn end(&self) -> usize {
-        self.sums + self.registration.registered.shape.taken()
-    }
-
-    /// A parameter's elements.
-    pub(super) fn column(&self, id: ParameterId, count: usize) -> Arc<dyn Form> {
-        Arc::new(Columns::one(self.sums + self.first[id.0 as usize], count))
+        Ok(Self { registration, first: starts(graph) })
     }
 }
 
@@ -97,11 +84,28 @@ impl<'b> Builder<'b> {
         records: usize,
         open: bool,
     ) -> Result<(Self, Vec<Value>), NotProvable> {
+        let walk = |sums| Self::walk_behind(sums, graph, weights, inputs, committed, records, open);
+        // All sums stand first, and how many products of values there are is known behind the walk alone.
+        let walked = walk(weighted_sums(graph, weights, records))?;
+        let sums = walked.0.sums.count;
+        if sums == walked.0.reserved { Ok(walked) } else { walk(sums) }
+    }
+
+    fn walk_behind(
+        reserved: usize,
+        graph: &Graph,
+        weights: Weights<'b>,
+        inputs: Inputs<'b>,
+        committed: [Option<[u8; 32]>; 2],
+        records: usize,
+        open: bool,
+    ) -> Result<(Self, Vec<Value>), NotProvable> {
         let private = match weights {
-            Weights::Private(registration) => Some(Hiding::new(graph, registration, records)?),
+            Weights::Private(registration) => Some(Hiding::new(graph, registration)?),
             Weights::Public => None,
         };
-        let mut content = private.as_ref().map_or(0, Hiding::end);
+        let shape = private.as_ref().map(|private| private.registration.registered.shape);
+        let mut content = reserved + shape.map_or(0, Shape::taken);
         let types = [
             graph.inputs().to_vec(),
             graph.outputs().iter().map(|id| graph.value_type(*id).clone()).collect(),
@@ -122,6 +126,8 @@ impl<'b> Builder<'b> {
             tables: Vec::new(),
             looked: Vec::new(),
             private,
+            reserved,
+            sums: Sums { parameters: shape.map_or(0, Shape::elements), ..Sums::default() },
             input_forms: Vec::new(),
             tied,
             open: if open { ends(graph) } else { vec![false; graph.operations().len()] },
@@ -163,8 +169,14 @@ impl<'b> Builder<'b> {
         })
     }
 
+    /// A registered parameter's elements.
+    fn parameter(&self, id: ParameterId, count: usize) -> Option<Arc<dyn Form>> {
+        let private = self.private.as_ref()?;
+        Some(Arc::new(Columns::one(self.reserved + private.first[id.0 as usize], count)))
+    }
+
     /// Sums over private weights, a bias added to each; `None` when parameters are public.
-    pub(super) fn layer(
+    fn layer(
         &mut self,
         operand: &Value,
         map: &Map,
@@ -174,23 +186,24 @@ impl<'b> Builder<'b> {
         channel: impl Fn(usize) -> usize,
     ) -> Option<Summed> {
         let records = self.records;
-        let private = self.private.as_mut()?;
-        let start = private.layers.last().map_or(0, Layer::end);
-        let first = private.first[weight.0 as usize];
-        let form = Arc::clone(&operand.form);
-        let layer = Layer { operand: form, map: map.clone(), records, each, sums: start, first };
-        private.layers.push(layer);
-        self.columns.push(Column::Sums(private.layers.len() - 1));
-        let from = (0..records * each).map(|position| Some(narrow(channel(position % each)))).collect();
         let biases = (0..each).map(&channel).max().map_or(0, |last| last + 1);
-        let bias_column = private.column(bias, biases);
-        let added = Arc::new(Moved { operand: bias_column, from, constant: 0 });
-        let form = Arc::new(Plus(vec![Arc::new(Columns::one(start, records * each)), added]));
-        let carried = private.registration.reaches[private.layers.len() - 1];
+        let bias_column = self.parameter(bias, biases)?;
+        let private = self.private.as_ref()?;
+        let start = self.sums.count;
+        let first = private.first[weight.0 as usize];
+        let carried = private.registration.reaches[self.sums.layers.len()];
         let limits = registration::limits(carried, requantise, biases);
         let added = private.registration.magnitudes[bias.0 as usize];
         let within = (0..each).map(|position| reach(operand.range, limits[channel(position)], added));
-        Some(Summed { form, bounds: within.collect() })
+        let form = Arc::clone(&operand.form);
+        let layer = Layer { operand: form, map: map.clone(), records, each, sums: start, first };
+        self.columns.push(Column::Sums(self.sums.layers.len()));
+        self.sums.layers.push(layer);
+        self.sums.count += records * each;
+        let from = (0..records * each).map(|position| Some(narrow(channel(position % each)))).collect();
+        let added = Arc::new(Moved { operand: bias_column, from, constant: 0 });
+        let form = Arc::new(Plus(vec![Arc::new(Columns::one(start, records * each)), added]));
+        Some(Summed { form, bounds: within.collect(), is_committed: false })
     }
 
     /// Elements of the operands, moved as the operation moves them: it is run on their positions.
@@ -378,14 +391,14 @@ impl Interpreter for Builder<'_> {
             }],
         };
         match &operation.primitive {
-            Primitive::Constant { tensor: id } if let Some(private) = &self.private => {
+            Primitive::Constant { tensor: id } if let Some(operand) = self.parameter(*id, each) => {
+                let private = self.private.as_ref().expect("a registered parameter");
                 let most = private.registration.magnitudes[id.0 as usize].cast_signed();
                 let range = Interval { low: -most, high: most };
                 if !in_field(range) {
                     return refuse("its numbers leave the field");
                 }
                 let from = (0..records).flat_map(|_| (0..each).map(|at| Some(narrow(at)))).collect();
-                let operand = private.column(*id, each);
                 Ok(Value::shown(Arc::new(Moved { operand, from, constant: 0 }), range, shape))
             }
             Primitive::Constant { tensor: id } => {
@@ -477,8 +490,22 @@ impl Interpreter for Builder<'_> {
                 let moved = self.moved(operation, operands);
                 if in_field(moved.range) { Ok(moved) } else { refuse("its numbers leave the field") }
             }
-            Primitive::MatrixProduct { .. } | Primitive::Multiply { .. } => {
-                refuse("a product of two values is not part of proofs yet")
+            Primitive::Multiply { requantise } => {
+                let [left, right] = [operands[0], operands[1]].map(|operand| broadcast(&operand.axes, shape));
+                let blocks = left.into_iter().zip(right).map(|((to, left), (_, right))| [to, left, right]);
+                let pairs = Pairs::single(blocks.collect());
+                let sum = self.product(
+                    [operands[0], operands[1]],
+                    pairs,
+                    each,
+                    operation.operands[0] == operation.operands[1],
+                );
+                self.stage(index, operation, sum, requantise, |_| 0)
+            }
+            Primitive::MatrixProduct { requantise } => {
+                let pairs = matrices(&operands[0].axes, &operands[1].axes, shape);
+                let sum = self.product([operands[0], operands[1]], pairs, each, false);
+                self.stage(index, operation, sum, requantise, |_| 0)
             }
             Primitive::PoolMaximum { window } => {
                 let taps = Taps::new(window, &operands[0].axes[2..], &shape[2..]);
@@ -512,6 +539,13 @@ impl Interpreter for Builder<'_> {
             Primitive::TreeEnsemble { .. } => refuse("trees are not part of proofs yet"),
         }
     }
+}
+
+/// Sums over private weights, of all records.
+fn weighted_sums(graph: &Graph, weights: Weights<'_>, records: usize) -> usize {
+    let Weights::Private(_) = weights else { return 0 };
+    let sums = graph.operations().iter().filter(|operation| weight_of(&operation.primitive).is_some());
+    records * sums.map(|operation| operation.output.shape.count()).sum::<usize>()
 }
 
 /// `(result, operand)` for every element of a result of shape `to`.
