@@ -317,6 +317,42 @@ impl Form for Plus {
     }
 }
 
+/// `constant + Σ coefficient·term`, each element with the constants and coefficients of its entry.
+pub(crate) struct Weighed {
+    pub(crate) entry: Vec<u32>,
+    pub(crate) constants: Vec<Element>,
+    pub(crate) terms: Vec<(Arc<dyn Form>, Vec<Element>)>,
+}
+
+impl Form for Weighed {
+    fn count(&self) -> usize {
+        self.entry.len()
+    }
+
+    fn values(&self, content: &[Element]) -> Vec<Element> {
+        let mut sums: Vec<Element> = self.entry.iter().map(|entry| self.constants[*entry as usize]).collect();
+        for (form, coefficients) in &self.terms {
+            let values = form.values(content).into_iter().zip(&self.entry);
+            let terms = values.map(|(value, entry)| value * coefficients[*entry as usize]);
+            sums.iter_mut().zip(terms).for_each(|(sum, term)| *sum += term);
+        }
+        sums
+    }
+
+    fn pull(&self, weights: &[Challenge], functional: &mut [Challenge]) -> Challenge {
+        let known =
+            weights.iter().zip(&self.entry).map(|(weight, entry)| *weight * self.constants[*entry as usize]);
+        let mut known = known.sum::<Challenge>();
+        for (form, coefficients) in &self.terms {
+            let weights = weights.iter().zip(&self.entry);
+            let weights: Vec<Challenge> =
+                weights.map(|(weight, entry)| *weight * coefficients[*entry as usize]).collect();
+            known += form.pull(&weights, functional);
+        }
+        known
+    }
+}
+
 /// Numbers that everybody knows.
 pub(crate) struct Known(pub(crate) Vec<i32>);
 

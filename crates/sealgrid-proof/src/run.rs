@@ -12,15 +12,17 @@
 
 mod maxima;
 mod products;
+mod reciprocals;
 mod stage;
 mod sums;
 mod tables;
 mod walk;
+mod wide;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use p3_field::{Field as _, PrimeCharacteristicRing as _};
+use p3_field::{Field as _, PrimeCharacteristicRing as _, PrimeField32 as _};
 use sealgrid_graph::cost;
 use sealgrid_graph::execute::{Batch, BatchRef, ExecuteError, Observer, Prepared, check_inputs};
 use sealgrid_graph::integer::Graph;
@@ -28,6 +30,7 @@ use sealgrid_graph::range::{self, Interval};
 
 use self::sums::Sums;
 use self::walk::{Builder, Joined, Value, in_field, of_value, refused};
+use self::wide::Split;
 use crate::argument::{ContentClaim, Conversation};
 use crate::channel::{ProofError, Prover, Verifier};
 use crate::commit::VARIABLES_MAX;
@@ -82,6 +85,12 @@ enum Column {
     Products(usize),
     /// Limbs of the remainders of a sum.
     Limbs(Arc<Rounded>),
+    /// Limbs of a list.
+    Split(Split),
+    /// For the positions that an operation yields a number for each of `length` positions: one for the one, zero for all others.
+    Selected { start: usize, index: usize, length: usize },
+    /// A list's parities.
+    Parity { start: usize, list: Arc<dyn Form> },
     /// A list, clamped.
     Clamped { start: usize, list: Arc<dyn Form>, low: i64, high: i64 },
 }
@@ -243,7 +252,7 @@ impl Run {
         let tie = |forms, tied: &Tied| -> [Arc<dyn Form>; 2] {
             [Arc::new(Joined(forms)), Arc::new(Columns::one(tied.start, tied.registered.shape.count()))]
         };
-        let mut equal: Vec<[Arc<dyn Form>; 2]> = Vec::new();
+        let mut equal = builder.equal;
         equal.extend(inputs.as_ref().map(|tied| tie(builder.input_forms, tied)));
         equal.extend(ends.as_ref().map(|tied| tie(forms.clone(), tied)));
         for (form, batch) in forms.into_iter().zip(public.into_iter().flatten()) {
@@ -299,7 +308,10 @@ impl Run {
     pub fn witness(&self, prepared: &dyn Prepared, inputs: &[Batch]) -> Result<Vec<Element>, WitnessError> {
         let mut kept = Kept { wanted: vec![false; self.graph.operations().len()], outputs: HashMap::new() };
         for column in &self.columns {
-            if let Column::Output { index, .. } | Column::OutputLimbs { index, .. } = column {
+            if let Column::Output { index, .. }
+            | Column::OutputLimbs { index, .. }
+            | Column::Selected { index, .. } = column
+            {
                 kept.wanted[*index] = true;
             }
         }
@@ -324,6 +336,20 @@ impl Run {
                 Column::Sums(layer) => self.fill_sums(&mut content, *layer),
                 Column::Products(product) => self.fill_products(&mut content, *product),
                 Column::Limbs(rounded) => fill_limbs(&mut content, rounded),
+                Column::Split(split) => {
+                    split.fill(&mut content, |product, content| self.sums.products[product].values(content));
+                }
+                Column::Selected { start, index, length } => {
+                    for (line, position) in told(&kept.outputs[index]).enumerate() {
+                        let position = usize::try_from(position).expect("a position");
+                        content[start + line * length + position] = Element::ONE;
+                    }
+                }
+                Column::Parity { start, list } => {
+                    let odd = |value: Element| Element::from_u32(value.as_canonical_u32() & 1);
+                    let parities: Vec<Element> = list.values(&content).into_iter().map(odd).collect();
+                    content[*start..][..parities.len()].copy_from_slice(&parities);
+                }
                 Column::Clamped { start, list, low, high } => {
                     let clamped =
                         list.values(&content).into_iter().map(|value| signed(value).clamp(*low, *high));

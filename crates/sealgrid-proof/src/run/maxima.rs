@@ -1,63 +1,150 @@
-//! The largest of several.
+//! The largest of several, the smallest, and where the largest is.
 
 use std::sync::Arc;
 
+use p3_field::PrimeCharacteristicRing as _;
 use sealgrid_graph::integer::Operation;
 use sealgrid_graph::range::Interval;
 
-use super::tables::{ROWS_MAX, Rows};
+use super::sums::Pairs;
+use super::tables::Rows;
 use super::walk::{Builder, Value, refused};
+use super::wide::weighed;
 use super::{Column, NotProvable};
+use crate::field::{Challenge, Element};
 use crate::lookups::{Columns, Form, Looked};
-use crate::maps::{Map, Sum, Term, narrow};
+use crate::maps::{Known, Map, Moved, Sum, Term, Weighed, narrow};
+
+/// Why maxima are refused.
+const WIDE: &str = "its operands have too wide a range";
+
+/// Which of two.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Extremum {
+    Largest,
+    Smallest,
+}
 
 impl Builder<'_> {
-    /// The value of [`Builder::maximum`].
-    pub(super) fn largest(
+    /// The extremum of several lists, element by element: `max(x, y) = y + (x − y)⁺`, `min(x, y) = x − (x − y)⁺`. Each list is elements
+    /// of a value, taken from these places of a record.
+    pub(super) fn extremum(
         &mut self,
         index: usize,
         operation: &Operation,
+        which: Extremum,
         lists: &[(&Value, Vec<u32>)],
     ) -> Result<Value, NotProvable> {
-        let wide = "its operands have too wide a range for a table";
-        let (form, range) = self.maximum(lists).ok_or_else(|| refused(index, operation, wide))?;
-        Ok(Value::shown(form, range, operation.output.shape.axes()))
+        let (mut best, mut range) = (self.taken(&lists[0]), lists[0].0.range);
+        for list in &lists[1..] {
+            let (other, of) = (self.taken(list), list.0.range);
+            let terms = [(Arc::clone(&best), 1), (Arc::clone(&other), -1)];
+            let difference = weighed(best.count(), 0, terms.into_iter());
+            let reach = Interval { low: range.low - of.high, high: range.high - of.low };
+            let above = self.positive(&difference, reach);
+            let above = above.ok_or_else(|| refused(index, operation, WIDE))?;
+            let (terms, ends): (_, fn(i64, i64) -> i64) = match which {
+                Extremum::Largest => ([(other, 1), (above, 1)], i64::max),
+                Extremum::Smallest => ([(best, 1), (above, -1)], i64::min),
+            };
+            // A form of a form of a form would be computed again and again.
+            best = weighed(terms[0].0.count(), 0, terms.into_iter());
+            range = Interval { low: ends(range.low, of.low), high: ends(range.high, of.high) };
+        }
+        Ok(Value::shown(best, range, operation.output.shape.axes()))
     }
 
-    /// The largest of several lists, element by element: `max(x, y) = y + (x − y)⁺`, the positive part being looked up. Each list is elements
-    /// of a value, taken from these places of a record.
-    pub(super) fn maximum(&mut self, lists: &[(&Value, Vec<u32>)]) -> Option<(Arc<dyn Form>, Interval)> {
-        let (records, each) = (self.records, lists[0].1.len());
-        let term = |(value, from): &(&Value, Vec<u32>), factor| Term {
-            operand: Arc::clone(&value.form),
-            range: value.range,
-            map: Map::Moves(from.iter().enumerate().map(|(to, from)| (narrow(to), *from)).collect()),
-            factor,
-        };
-        let sum = |terms| Sum { records, constants: vec![0; each], terms };
-        let (mut best, mut range) = (vec![term(&lists[0], 1)], lists[0].0.range);
-        for list in &lists[1..] {
-            let other = list.0.range;
-            let difference = Interval { low: range.low - other.high, high: range.high - other.low };
-            if difference.high - difference.low >= ROWS_MAX {
-                return None;
+    /// A list of all records.
+    fn taken(&self, (value, from): &(&Value, Vec<u32>)) -> Arc<dyn Form> {
+        let each = value.axes.iter().product::<usize>();
+        let of = |record: usize| from.iter().map(move |at| Some(narrow(record * each) + at));
+        let from = (0..self.records).flat_map(of).collect();
+        Arc::new(Moved { operand: Arc::clone(&value.form), from, constant: 0 })
+    }
+
+    /// The position of the first largest element along an axis. One number of each line is selected, `Σ b = 1`; it is `Σ b·x`, and that less `x_i` is not
+    /// negative for any `i`, and for those before the one that is selected not zero either.
+    pub(super) fn arg_maximum(
+        &mut self,
+        index: usize,
+        operation: &Operation,
+        operand: &Value,
+        axis: usize,
+    ) -> Result<Value, NotProvable> {
+        let refuse = || refused(index, operation, WIDE);
+        let (length, inner) = (operand.axes[axis], operand.axes[axis + 1..].iter().product::<usize>());
+        let each = operand.axes.iter().product::<usize>() / length;
+        let line = |result: usize| result / inner * length * inner + result % inner;
+        let from = (0..each).flat_map(|result| (0..length).map(move |at| narrow(line(result) + at * inner)));
+        let elements = self.taken(&(operand, from.collect()));
+        let (results, count) = (self.records * each, elements.count());
+
+        let start = self.column(count);
+        self.columns.push(Column::Selected { start, index, length });
+        let bits: Arc<dyn Form> = Arc::new(Columns::one(start, count));
+        let table = self.table(Rows::Range(Interval { low: 0, high: 1 }));
+        self.looked.push(Looked { table, tuple: vec![Arc::clone(&bits)] });
+        self.equal.push([added(&bits, length), Arc::new(Known(vec![1; results]))]);
+        let blocks = (0..count).map(|at| [narrow(at / length), narrow(at), narrow(at)]).collect();
+        let largest =
+            self.products([Arc::clone(&bits), Arc::clone(&elements)], Pairs::single(blocks), 1, results);
+
+        let from = (0..count).map(|at| Some(narrow(at / length))).collect();
+        let largest: Arc<dyn Form> = Arc::new(Moved { operand: largest, from, constant: 0 });
+        let behind: Arc<dyn Form> = Arc::new(Behind { operand: Arc::clone(&bits), length });
+        let left = weighed(count, 0, [(largest, 1), (elements, -1), (behind, -1)].into_iter());
+        let reach = operand.range.high - operand.range.low;
+        self.not_negative(&left, Interval { low: -reach - 1, high: reach }).ok_or_else(refuse)?;
+
+        let positions = (0..length).map(Element::from_usize).collect();
+        let entry = (0..count).map(|at| narrow(at % length)).collect();
+        let terms = vec![(bits, positions)];
+        let selected: Arc<dyn Form> =
+            Arc::new(Weighed { entry, constants: vec![Element::ZERO; length], terms });
+        let range = Interval { low: 0, high: i64::from(narrow(length)) - 1 };
+        Ok(Value::shown(added(&selected, length), range, operation.output.shape.axes()))
+    }
+}
+
+/// The sums of lines of so many neighbours.
+fn added(form: &Arc<dyn Form>, length: usize) -> Arc<dyn Form> {
+    let count = form.count();
+    let moves = (0..count).map(|at| (narrow(at / length), narrow(at))).collect();
+    let range = Interval { low: 0, high: 1 };
+    let term = Term { operand: Arc::clone(form), range, map: Map::Moves(moves), factor: 1 };
+    Arc::new(Sum { records: 1, constants: vec![0; count / length], terms: vec![term] })
+}
+
+/// For each element what those behind it in its line add up to.
+struct Behind {
+    operand: Arc<dyn Form>,
+    length: usize,
+}
+
+impl Form for Behind {
+    fn count(&self) -> usize {
+        self.operand.count()
+    }
+
+    fn values(&self, content: &[Element]) -> Vec<Element> {
+        let mut values = self.operand.values(content);
+        for line in values.chunks_exact_mut(self.length) {
+            let mut sum = Element::ZERO;
+            for value in line.iter_mut().rev() {
+                sum += std::mem::replace(value, sum);
             }
-            best.push(term(list, -1));
-            let difference_list = Arc::new(sum(best));
-            let most = i32::try_from(difference.high.max(0)).ok()?;
-            let table = self.table(Rows::Clamp { from: difference, low: 0, high: most });
-            let start = self.column(records * each);
-            let list_form: Arc<dyn Form> = Arc::<Sum>::clone(&difference_list);
-            self.columns.push(Column::Clamped { start, list: list_form, low: 0, high: most.into() });
-            let above = Arc::new(Columns::one(start, records * each));
-            let tuple: Vec<Arc<dyn Form>> = vec![difference_list, Arc::<Columns>::clone(&above)];
-            self.looked.push(Looked { table, tuple });
-            let identity = (0..each).map(|at| (narrow(at), narrow(at))).collect();
-            let above_range = Interval { low: 0, high: most.into() };
-            let above = Term { operand: above, range: above_range, map: Map::Moves(identity), factor: 1 };
-            best = vec![term(list, 1), above];
-            range = Interval { low: range.low.max(other.low), high: range.high.max(other.high) };
         }
-        Some((Arc::new(sum(best)), range))
+        values
+    }
+
+    fn pull(&self, weights: &[Challenge], functional: &mut [Challenge]) -> Challenge {
+        let mut pulled = weights.to_vec();
+        for line in pulled.chunks_exact_mut(self.length) {
+            let mut sum = Challenge::ZERO;
+            for weight in line {
+                sum += std::mem::replace(weight, sum);
+            }
+        }
+        self.operand.pull(&pulled, functional)
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use sealgrid_graph::range::Interval;
 
 use super::Column;
-use super::stage::Summed;
+use super::stage::{Factors, Part, Summed};
 use super::sums::{Pairs, Product};
 use super::walk::{Builder, Value, broadcast};
 use crate::lookups::{Columns, Form};
@@ -28,8 +28,20 @@ impl Builder<'_> {
             // Modulo 2^32 it would be another sum: a graph that is admitted has none such.
             all.fits_int32().then_some(all)
         });
-        let form = self.products(operands.map(|operand| Arc::clone(&operand.form)), pairs, each);
-        Summed { form, bounds: all.map(|all| vec![all; each]), is_committed: false }
+        let forms = operands.map(|operand| Arc::clone(&operand.form));
+        let (product, is_single) = (self.sums.products.len(), pairs.depth == 1);
+        let form = self.products(forms.clone(), pairs, self.records, each);
+        let ranges = operands.map(|operand| operand.range);
+        let [left, right] = forms;
+        let factors = Factors { product, operands: [(left, ranges[0]), (right, ranges[1])] };
+        let factors = is_single.then_some(factors);
+        let parts = all.map(|all| Part { product: factors, ..Part::new(Arc::clone(&form), all) });
+        Summed {
+            form,
+            bounds: all.map(|all| vec![all; each]),
+            is_committed: false,
+            parts: parts.into_iter().collect(),
+        }
     }
 
     /// The same of two forms, both of them made of what is committed alone.
@@ -37,9 +49,10 @@ impl Builder<'_> {
         &mut self,
         [left, right]: [Arc<dyn Form>; 2],
         pairs: Pairs,
+        records: usize,
         each: usize,
     ) -> Arc<dyn Form> {
-        let (records, sums, first) = (self.records, self.sums.count, self.sums.end());
+        let (sums, first) = (self.sums.count, self.sums.end());
         self.columns.push(Column::Products(self.sums.products.len()));
         self.sums.products.push(Product { left, right, pairs, records, each, sums, first });
         self.sums.count += records * each;

@@ -8,14 +8,14 @@ use sealgrid_graph::integer::{Operation, Requantise};
 use sealgrid_graph::range::Interval;
 
 use super::tables::{ROWS_MAX, Rows, SPLIT_ROWS};
-use super::walk::{Builder, Value, hull, refused};
+use super::walk::{Builder, Value, hull};
 use super::{Column, NotProvable};
 use crate::field::Element;
 use crate::lookups::{Columns, Form, Looked};
 use crate::maps::{LIMB_BITS, Map, Moved, Rounded, Stage, Sum, Term, limbs_of, narrow};
 
 /// Why a sum is refused that the field cannot hold.
-const WRAPS: &str = "its sums times their multiplier may leave the field";
+pub(super) const WRAPS: &str = "its sums times their multiplier may leave the field";
 
 impl Builder<'_> {
     /// A sum behind its output stage.
@@ -27,36 +27,22 @@ impl Builder<'_> {
         requantise: &Requantise,
         channel: impl Fn(usize) -> usize,
     ) -> Result<Value, NotProvable> {
-        let refuse = |why| refused(index, operation, why);
-        let Summed { form: sum, bounds, is_committed } = sum.into();
-        let bounds = bounds.ok_or_else(|| refuse(WRAPS))?;
-        let (count, each) = (sum.count(), bounds.len());
+        let summed: Summed = sum.into();
+        let (count, each) = (summed.form.count(), operation.output.shape.count());
         let entry_of =
             |position| if requantise.multipliers.len() == 1 { 0 } else { channel(position % each) };
         let entry: Vec<u32> = (0..count).map(|position| narrow(entry_of(position))).collect();
         let stages = requantise.multipliers.iter().zip(&requantise.shifts);
         let stages: Vec<Stage> = stages.map(|(&multiplier, &shift)| Stage { multiplier, shift }).collect();
-        // Quotients by shift: those of one shift have one table, and then whatever it admits does not wrap either.
-        let mut quotients: BTreeMap<u8, Interval> = BTreeMap::new();
-        for (bounds, entry) in bounds.iter().zip(&entry) {
-            let stage = stages[*entry as usize];
-            let quotient = stage.quotients(*bounds).ok_or_else(|| refuse(WRAPS))?;
-            quotients.entry(stage.shift).and_modify(|all| *all = hull(*all, quotient)).or_insert(quotient);
-        }
-        let limbs = self.limbs(&entry, &stages);
-        let form = Arc::new(Rounded { sum, entry, stages, limbs });
-        if !form.limbs.is_empty() {
-            self.columns.push(Column::Limbs(Arc::clone(&form)));
-        }
+        let Some(quotients) = quotients(summed.bounds.as_deref(), &entry, &stages) else {
+            return self.wide_stage(index, operation, summed, requantise, entry);
+        };
         let axes = operation.output.shape.axes().to_vec();
         let (low, high) = (i64::from(requantise.low), i64::from(requantise.high));
         let all = quotients.values().copied().reduce(hull).expect("a value has elements");
         let unclamped = low <= all.low && all.high <= high;
         // What is made of sums that are not is committed before it is an operand.
-        let as_it_is = unclamped && is_committed;
-        if as_it_is && form.limbs.is_empty() {
-            return Ok(Value::shown(form, all, &axes));
-        }
+        let as_it_is = unclamped && summed.is_committed;
         let clamped = Interval { low: all.low.clamp(low, high), high: all.high.clamp(low, high) };
         let width =
             u64::try_from(high - low + 1).ok().and_then(u64::checked_next_power_of_two).map(u64::ilog2);
@@ -74,10 +60,21 @@ impl Builder<'_> {
         let most = clamped.low.abs().max(clamped.high.abs());
         let widest = quotients.keys().copied().max().unwrap_or(0);
         let wraps = (most + 1) << widest >= i64::from(Element::ORDER_U32) / 2;
-        if is_longer(ROWS_MAX, width) && wraps {
-            return Err(refuse(WRAPS));
+        let exact = stages.iter().all(|stage| stage.shift == 0);
+        let is_open =
+            self.open[index] && !wraps && is_longer(SPLIT_ROWS, narrow_width) && !(as_it_is && exact);
+        if is_longer(ROWS_MAX, width) && !is_open && !(as_it_is && exact) {
+            return self.wide_stage(index, operation, summed, requantise, entry);
         }
-        if is_longer(ROWS_MAX, width) || is_longer(SPLIT_ROWS, narrow_width) && self.open[index] && !wraps {
+        let limbs = self.limbs(&entry, &stages);
+        let form = Arc::new(Rounded { sum: summed.form, entry, stages, limbs });
+        if !form.limbs.is_empty() {
+            self.columns.push(Column::Limbs(Arc::clone(&form)));
+        }
+        if as_it_is && exact {
+            return Ok(Value::shown(form, all, &axes));
+        }
+        if is_open {
             return Ok(Value { form, range: clamped, axes, open: Some(Interval { low, high }) });
         }
         let in_limbs = width.filter(|width| {
@@ -219,11 +216,57 @@ pub(super) struct Summed {
     pub(super) bounds: Option<Vec<Interval>>,
     /// Whether it is made of what is committed alone.
     pub(super) is_committed: bool,
+    /// What it is the sum of, element by element; empty where that is the form itself.
+    pub(super) parts: Vec<Part>,
+}
+
+/// `factor` times an operand, its elements taken `from` these places, or all as they are.
+pub(super) struct Part {
+    pub(super) operand: Arc<dyn Form>,
+    pub(super) range: Interval,
+    pub(super) from: Option<Vec<Option<u32>>>,
+    pub(super) factor: i32,
+    /// Of what it is the product, where it may be more than the field tells apart.
+    pub(super) product: Option<Factors>,
+}
+
+/// A product, each of whose sums has one term, and the operands.
+pub(super) struct Factors {
+    pub(super) product: usize,
+    pub(super) operands: [(Arc<dyn Form>, Interval); 2],
+}
+
+impl Part {
+    /// Elements as they are.
+    pub(super) fn new(operand: Arc<dyn Form>, range: Interval) -> Self {
+        Self { operand, range, from: None, factor: 1, product: None }
+    }
+
+    /// The operand's elements, where they are taken.
+    pub(super) fn form(&self) -> Arc<dyn Form> {
+        let operand = Arc::clone(&self.operand);
+        match &self.from {
+            Some(from) => Arc::new(Moved { operand, from: from.clone(), constant: 0 }),
+            None => operand,
+        }
+    }
+}
+
+/// Quotients by shift: those of one shift have one table, and then whatever it admits does not wrap either. `None` where the field does not
+/// hold a sum times its multiplier.
+fn quotients(bounds: Option<&[Interval]>, entry: &[u32], stages: &[Stage]) -> Option<BTreeMap<u8, Interval>> {
+    let mut quotients: BTreeMap<u8, Interval> = BTreeMap::new();
+    for (bounds, entry) in bounds?.iter().zip(entry) {
+        let stage = stages[*entry as usize];
+        let quotient = stage.quotients(*bounds)?;
+        quotients.entry(stage.shift).and_modify(|all| *all = hull(*all, quotient)).or_insert(quotient);
+    }
+    Some(quotients)
 }
 
 impl From<Sum> for Summed {
     fn from(sum: Sum) -> Self {
-        Self { bounds: sum.bounds(), form: Arc::new(sum), is_committed: true }
+        Self { bounds: sum.bounds(), form: Arc::new(sum), is_committed: true, parts: Vec::new() }
     }
 }
 

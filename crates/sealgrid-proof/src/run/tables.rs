@@ -20,6 +20,8 @@ pub(super) enum Rows {
     Clamp { from: Interval, low: i32, high: i32 },
     /// `(sign of q, v, clamp(low + q·2^width + v))`.
     Select { low: i32, high: i32, width: u32 },
+    /// `(v, v mod 2)` up to a number.
+    Parity(i64),
     /// `(x, f(x))` from `first` on.
     Function { first: i64, results: Vec<i32> },
 }
@@ -46,6 +48,10 @@ impl Rows {
                     rows.iter().map(|row| Element::from_i64(of(*row))).collect()
                 };
                 vec![column(&|(sign, _)| sign), column(&|(_, v)| v), column(&result)]
+            }
+            Self::Parity(most) => {
+                let parities = (0..=most).map(|value| Element::from_i64(value & 1));
+                vec![all(Interval { low: 0, high: most }), parities.collect()]
             }
             Self::Function { first, results } => {
                 let last = first - 1 + i64::from(narrow(results.len()));

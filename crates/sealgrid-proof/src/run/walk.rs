@@ -8,10 +8,13 @@ use sealgrid_graph::range::Interval;
 use sealgrid_graph::reference;
 use sealgrid_graph::tensor::{DType, Tensor};
 
+use super::maxima::Extremum;
 use super::products::matrices;
-use super::stage::Summed;
+use super::reciprocals::Inverse;
+use super::stage::{Part, Summed};
 use super::sums::{Pairs, Sums};
 use super::tables::{ROWS_MAX, Rows};
+use super::wide::{Limbs, is_told};
 use super::{Above, Column, Inputs, NotProvable, TOO_LARGE, Tied, Weights};
 use crate::argument::TooLarge;
 use crate::field::{Challenge, Element};
@@ -55,6 +58,11 @@ pub(super) struct Builder<'b> {
     pub(super) tied: [Option<Tied>; 2],
     /// The operations whose results may be shown before their clamp.
     pub(super) open: Vec<bool>,
+    /// Lists that are equal.
+    pub(super) equal: Vec<[Arc<dyn Form>; 2]>,
+    /// What is in limbs already, and the parity of lowest limbs.
+    pub(super) split: Vec<(Arc<dyn Form>, Interval, Limbs)>,
+    pub(super) parities: Vec<(Arc<dyn Form>, Arc<dyn Form>)>,
 }
 
 /// Private parameters while a run is built: all sums stand first, then the parameters and their pads, then all else.
@@ -130,6 +138,9 @@ impl<'b> Builder<'b> {
             sums: Sums { parameters: shape.map_or(0, Shape::elements), ..Sums::default() },
             input_forms: Vec::new(),
             tied,
+            equal: Vec::new(),
+            split: Vec::new(),
+            parities: Vec::new(),
             open: if open { ends(graph) } else { vec![false; graph.operations().len()] },
         };
         let outputs = graph.interpret(&mut builder)?;
@@ -169,6 +180,13 @@ impl<'b> Builder<'b> {
         })
     }
 
+    /// Where in all records each element of an operand is that is broadcast to `shape`.
+    pub(super) fn places(&self, operand: &Value, shape: &[usize]) -> Vec<Option<u32>> {
+        let (from, each) = (broadcast(&operand.axes, shape), operand.axes.iter().product::<usize>());
+        let of = |record: usize| from.iter().map(move |(_, at)| Some(narrow(record * each) + at));
+        (0..self.records).flat_map(of).collect()
+    }
+
     /// A registered parameter's elements.
     fn parameter(&self, id: ParameterId, count: usize) -> Option<Arc<dyn Form>> {
         let private = self.private.as_ref()?;
@@ -203,7 +221,7 @@ impl<'b> Builder<'b> {
         let from = (0..records * each).map(|position| Some(narrow(channel(position % each)))).collect();
         let added = Arc::new(Moved { operand: bias_column, from, constant: 0 });
         let form = Arc::new(Plus(vec![Arc::new(Columns::one(start, records * each)), added]));
-        Some(Summed { form, bounds: within.collect(), is_committed: false })
+        Some(Summed { form, bounds: within.collect(), is_committed: false, parts: Vec::new() })
     }
 
     /// Elements of the operands, moved as the operation moves them: it is run on their positions.
@@ -444,6 +462,11 @@ impl Interpreter for Builder<'_> {
                     factor,
                 });
                 let sum = Sum { records, constants: vec![0; each], terms: terms.collect() };
+                let parts = [*left, *right].into_iter().zip(operands).map(|(factor, operand)| {
+                    let places = self.places(operand, shape);
+                    Part { from: Some(places), factor, ..Part::new(Arc::clone(&operand.form), operand.range) }
+                });
+                let sum = Summed { parts: parts.collect(), ..sum.into() };
                 self.stage(index, operation, sum, requantise, |_| 0)
             }
             Primitive::Rescale { requantise } => {
@@ -488,7 +511,7 @@ impl Interpreter for Builder<'_> {
             | Primitive::Pad { .. }
             | Primitive::Broadcast => {
                 let moved = self.moved(operation, operands);
-                if in_field(moved.range) { Ok(moved) } else { refuse("its numbers leave the field") }
+                if is_told(moved.range) { Ok(moved) } else { refuse("its numbers leave the field") }
             }
             Primitive::Multiply { requantise } => {
                 let [left, right] = [operands[0], operands[1]].map(|operand| broadcast(&operand.axes, shape));
@@ -513,7 +536,7 @@ impl Interpreter for Builder<'_> {
                     return refuse("a window has nothing under it");
                 };
                 let lists: Vec<_> = taps.into_iter().map(|tap| (operands[0], tap)).collect();
-                self.largest(index, operation, &lists)
+                self.extremum(index, operation, Extremum::Largest, &lists)
             }
             Primitive::ReduceMaximum { axes } => {
                 let mut places: Vec<Vec<u32>> = vec![Vec::new(); each];
@@ -522,19 +545,23 @@ impl Interpreter for Builder<'_> {
                 }
                 let taps = (0..places[0].len()).map(|tap| places.iter().map(|places| places[tap]).collect());
                 let lists: Vec<_> = taps.map(|tap| (operands[0], tap)).collect();
-                self.largest(index, operation, &lists)
+                self.extremum(index, operation, Extremum::Largest, &lists)
             }
-            Primitive::Maximum => {
+            Primitive::Maximum | Primitive::Minimum => {
                 let of = |operand: &Value| {
                     broadcast(&operand.axes, shape).into_iter().map(|(_, from)| from).collect()
                 };
                 let lists: Vec<_> = operands.iter().map(|operand| (*operand, of(operand))).collect();
-                self.largest(index, operation, &lists)
+                let which = match operation.primitive {
+                    Primitive::Maximum => Extremum::Largest,
+                    _ => Extremum::Smallest,
+                };
+                self.extremum(index, operation, which, &lists)
             }
-            Primitive::Minimum => refuse("a minimum is not part of proofs yet"),
-            Primitive::ArgMaximum { .. } => refuse("the position of a maximum is not part of proofs yet"),
-            Primitive::Reciprocal { .. } | Primitive::ReciprocalSquareRoot { .. } => {
-                refuse("a reciprocal is not part of proofs yet")
+            Primitive::ArgMaximum { axis } => self.arg_maximum(index, operation, operands[0], *axis),
+            Primitive::Reciprocal { bits } => self.inverse(index, operation, operands[0], Inverse::Of(*bits)),
+            Primitive::ReciprocalSquareRoot { bits } => {
+                self.inverse(index, operation, operands[0], Inverse::OfRoot(*bits))
             }
             Primitive::TreeEnsemble { .. } => refuse("trees are not part of proofs yet"),
         }
