@@ -16,13 +16,14 @@ mod reciprocals;
 mod stage;
 mod sums;
 mod tables;
+mod trees;
 mod walk;
 mod wide;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use p3_field::{Field as _, PrimeCharacteristicRing as _, PrimeField32 as _};
+use p3_field::{Field as _, PrimeCharacteristicRing as _};
 use sealgrid_graph::cost;
 use sealgrid_graph::execute::{Batch, BatchRef, ExecuteError, Observer, Prepared, check_inputs};
 use sealgrid_graph::integer::Graph;
@@ -30,7 +31,7 @@ use sealgrid_graph::range::{self, Interval};
 
 use self::sums::Sums;
 use self::walk::{Builder, Joined, Value, in_field, of_value, refused};
-use self::wide::Split;
+use self::wide::{Numbers, Split};
 use crate::argument::{ContentClaim, Conversation};
 use crate::channel::{ProofError, Prover, Verifier};
 use crate::commit::VARIABLES_MAX;
@@ -89,8 +90,8 @@ enum Column {
     Split(Split),
     /// For the positions that an operation yields a number for each of `length` positions: one for the one, zero for all others.
     Selected { start: usize, index: usize, length: usize },
-    /// A list's parities.
-    Parity { start: usize, list: Arc<dyn Form> },
+    /// Numbers that follow from what stands before.
+    Numbers { start: usize, numbers: Numbers },
     /// A list, clamped.
     Clamped { start: usize, list: Arc<dyn Form>, low: i64, high: i64 },
 }
@@ -306,6 +307,24 @@ impl Run {
     /// # Panics
     /// When parameters are private, or values committed to, and were not given ([`Run::with_parameters`], [`Run::with_values`]).
     pub fn witness(&self, prepared: &dyn Prepared, inputs: &[Batch]) -> Result<Vec<Element>, WitnessError> {
+        let kept = self.kept(prepared, inputs)?;
+        let mut content = vec![Element::ZERO; self.lookups.content()];
+        if let Some(private) = &self.private {
+            let parameters = private.parameters.as_ref().expect("the prover's");
+            parameters.begin(&mut content[self.sums.count..]);
+        }
+        for tied in &self.tied {
+            tied.own.as_ref().expect("the prover's").begin(&mut content[tied.start..]);
+        }
+        self.columns.iter().for_each(|column| self.fill(column, &mut content, inputs, &kept));
+        self.lookups.count(&mut content)?;
+        let told = content.split_off(self.sums.count);
+        wipe(&mut content);
+        Ok(told)
+    }
+
+    /// What the columns take from a run.
+    fn kept(&self, prepared: &dyn Prepared, inputs: &[Batch]) -> Result<HashMap<usize, Batch>, ExecuteError> {
         let mut kept = Kept { wanted: vec![false; self.graph.operations().len()], outputs: HashMap::new() };
         for column in &self.columns {
             if let Column::Output { index, .. }
@@ -316,52 +335,40 @@ impl Run {
             }
         }
         prepared.run(inputs, &mut kept)?;
-        let mut content = vec![Element::ZERO; self.lookups.content()];
-        if let Some(private) = &self.private {
-            let parameters = private.parameters.as_ref().expect("the prover's");
-            parameters.begin(&mut content[self.sums.count..]);
-        }
-        for tied in &self.tied {
-            tied.own.as_ref().expect("the prover's").begin(&mut content[tied.start..]);
-        }
-        let fill = |content: &mut [Element], start: usize, batch: &Batch| {
-            let places = content[start..].iter_mut().zip(numbers(batch));
-            places.for_each(|(place, number)| *place = Element::from_i32(number));
+        Ok(kept.outputs)
+    }
+
+    /// Fills a column of a content that begins with all sums, where everything stands that stood before the column on the walk.
+    fn fill(&self, column: &Column, content: &mut [Element], inputs: &[Batch], kept: &HashMap<usize, Batch>) {
+        let write = |content: &mut [Element], start: usize, numbers: Vec<i64>| {
+            let places = content[start..].iter_mut().zip(numbers);
+            places.for_each(|(place, number)| *place = Element::from_i64(number));
         };
-        for column in &self.columns {
-            match column {
-                Column::Input { index, limbs } => limbs.fill(&mut content, &inputs[*index]),
-                Column::OutputLimbs { index, limbs } => limbs.fill(&mut content, &kept.outputs[index]),
-                Column::Output { index, start } => fill(&mut content, *start, &kept.outputs[index]),
-                Column::Sums(layer) => self.fill_sums(&mut content, *layer),
-                Column::Products(product) => self.fill_products(&mut content, *product),
-                Column::Limbs(rounded) => fill_limbs(&mut content, rounded),
-                Column::Split(split) => {
-                    split.fill(&mut content, |product, content| self.sums.products[product].values(content));
-                }
-                Column::Selected { start, index, length } => {
-                    for (line, position) in told(&kept.outputs[index]).enumerate() {
-                        let position = usize::try_from(position).expect("a position");
-                        content[start + line * length + position] = Element::ONE;
-                    }
-                }
-                Column::Parity { start, list } => {
-                    let odd = |value: Element| Element::from_u32(value.as_canonical_u32() & 1);
-                    let parities: Vec<Element> = list.values(&content).into_iter().map(odd).collect();
-                    content[*start..][..parities.len()].copy_from_slice(&parities);
-                }
-                Column::Clamped { start, list, low, high } => {
-                    let clamped =
-                        list.values(&content).into_iter().map(|value| signed(value).clamp(*low, *high));
-                    let clamped: Vec<Element> = clamped.map(Element::from_i64).collect();
-                    content[*start..][..clamped.len()].copy_from_slice(&clamped);
-                }
+        match column {
+            Column::Input { index, limbs } => limbs.fill(content, &inputs[*index]),
+            Column::OutputLimbs { index, limbs } => limbs.fill(content, &kept[index]),
+            Column::Output { index, start } => write(content, *start, told(&kept[index]).collect()),
+            Column::Sums(layer) => self.fill_sums(content, *layer),
+            Column::Products(product) => self.fill_products(content, *product),
+            Column::Limbs(rounded) => fill_limbs(content, rounded),
+            Column::Split(split) => {
+                split.fill(content, |product, content| self.sums.products[product].values(content));
+            }
+            Column::Selected { start, index, length } => {
+                let one =
+                    |position: i64| (0..*length).map(move |at| i64::from(i64::try_from(at) == Ok(position)));
+                write(content, *start, told(&kept[index]).flat_map(one).collect());
+            }
+            Column::Numbers { start, numbers } => {
+                let numbers = numbers(content);
+                write(content, *start, numbers);
+            }
+            Column::Clamped { start, list, low, high } => {
+                let values = list.values(content).into_iter();
+                let clamped = values.map(|value| signed(value).clamp(*low, *high)).collect();
+                write(content, *start, clamped);
             }
         }
-        self.lookups.count(&mut content)?;
-        let told = content.split_off(self.sums.count);
-        wipe(&mut content);
-        Ok(told)
     }
 
     /// The sums of a layer, of a content that begins with all sums.

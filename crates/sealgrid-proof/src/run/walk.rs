@@ -14,6 +14,7 @@ use super::reciprocals::Inverse;
 use super::stage::{Part, Summed};
 use super::sums::{Pairs, Sums};
 use super::tables::{ROWS_MAX, Rows};
+use super::trees::Ensemble;
 use super::wide::{Limbs, is_told};
 use super::{Above, Column, Inputs, NotProvable, TOO_LARGE, Tied, Weights};
 use crate::argument::TooLarge;
@@ -563,7 +564,12 @@ impl Interpreter for Builder<'_> {
             Primitive::ReciprocalSquareRoot { bits } => {
                 self.inverse(index, operation, operands[0], Inverse::OfRoot(*bits))
             }
-            Primitive::TreeEnsemble { .. } => refuse("trees are not part of proofs yet"),
+            Primitive::TreeEnsemble { roots, nodes, leaves, base, requantise } => {
+                let [roots, nodes, leaves, base] =
+                    [roots, nodes, leaves, base].map(|id| &parameters[id.0 as usize]);
+                let ensemble = Ensemble { roots, nodes, leaves, base };
+                self.trees(index, operation, operands[0], &ensemble, requantise)
+            }
         }
     }
 }

@@ -17,7 +17,7 @@ use super::walk::{Builder, Value, hull, refused};
 use super::{Column, NotProvable};
 use crate::field::Element;
 use crate::lookups::{Columns, Form, Looked};
-use crate::maps::{Known, LIMB_BITS, Moved, Rounded, Stage, Weighed, limbs_of, narrow, signed};
+use crate::maps::{Known, LIMB_BITS, Moved, Rounded, Stage, Weighed, limbs_of, narrow};
 
 /// The field's order.
 const ORDER: i128 = Element::ORDER_U32 as i128;
@@ -30,9 +30,9 @@ pub(super) enum Of {
     Form(Arc<dyn Form>, i64),
     /// Sums of products as integers, above their least: they may lie farther apart than the field's elements.
     Product(usize, i64),
-    /// What a list is above zero, or below it, and zero elsewhere.
-    Above(Arc<dyn Form>),
-    Below(Arc<dyn Form>),
+    /// What a list is above zero, or below it, and zero elsewhere; with the least that it can be.
+    Above(Arc<dyn Form>, i64),
+    Below(Arc<dyn Form>, i64),
     /// Numbers that are not negative.
     Numbers(Numbers),
 }
@@ -84,17 +84,12 @@ impl Split {
     /// Fills the columns, of a content where what is split stands.
     pub(super) fn fill(&self, content: &mut [Element], product: impl Fn(usize, &[Element]) -> Vec<i64>) {
         let numbers: Vec<i64> = match &self.of {
-            Of::Form(form, low) => {
-                let above = |value: Element| i64::from((value - Element::from_i64(*low)).as_canonical_u32());
-                form.values(content).into_iter().map(above).collect()
-            }
+            Of::Form(form, low) => integers(form, *low, content).map(|value| value - low).collect(),
             Of::Product(index, low) => {
                 product(*index, content).into_iter().map(|value| value - low).collect()
             }
-            Of::Above(form) => form.values(content).into_iter().map(|value| signed(value).max(0)).collect(),
-            Of::Below(form) => {
-                form.values(content).into_iter().map(|value| (-signed(value)).max(0)).collect()
-            }
+            Of::Above(form, low) => integers(form, *low, content).map(|value| value.max(0)).collect(),
+            Of::Below(form, low) => integers(form, *low, content).map(|value| (-value).max(0)).collect(),
             Of::Numbers(numbers) => numbers(content),
         };
         for (limb, (below, width)) in self.limbs.iter().enumerate() {
@@ -106,6 +101,12 @@ impl Split {
             }
         }
     }
+}
+
+/// The integers that a list's elements stand for, of which none is below `low`.
+fn integers(form: &Arc<dyn Form>, low: i64, content: &[Element]) -> impl Iterator<Item = i64> {
+    let above = move |value: Element| (value - Element::from_i64(low)).as_canonical_u32();
+    form.values(content).into_iter().map(move |value| low + i64::from(above(value)))
 }
 
 impl Limbs {
@@ -417,7 +418,10 @@ impl Builder<'_> {
             }
         }
         let all = interval(exact.bounds().map(|end| end >> widest)).filter(|all| is_told(*all));
-        let all = all.ok_or_else(refuse)?;
+        let Some(all) = all else {
+            let [part] = &parts[..] else { return Err(refuse()) };
+            return self.clamped_first(index, operation, part, requantise, whole.entry).ok_or_else(refuse)?;
+        };
         let quotient = match widest {
             0 => exact.form(),
             _ => self.divided(whole, widest.into()).ok_or_else(refuse)?,
@@ -432,6 +436,55 @@ impl Builder<'_> {
         let form = self.clamped(index, &quotient, all, requantise).ok_or_else(refuse)?;
         let range = Interval { low: all.low.clamp(low, high), high: all.high.clamp(low, high) };
         Ok(Value::shown(form, range, axes))
+    }
+
+    /// A stage of which the field cannot tell the quotients apart: the sum is clamped before, to where the result reaches its ends. `None` where that
+    /// leaves nothing shorter.
+    fn clamped_first(
+        &mut self,
+        index: usize,
+        operation: &Operation,
+        part: &Part,
+        requantise: &Requantise,
+        entry: Vec<u32>,
+    ) -> Option<Result<Value, NotProvable>> {
+        let (low, high) = (i128::from(requantise.low), i128::from(requantise.high));
+        // a·m + h < (low + 1)·2^s, and a·m + h ≥ high·2^s.
+        let ends = |(multiplier, shift): (&i32, &u8)| {
+            let multiplier = i128::from(*multiplier) * i128::from(part.factor);
+            let half = if *shift == 0 { 0 } else { 1i128 << (shift - 1) };
+            let last = ((low + 1) * (1 << shift) - half - 1).checked_div_euclid(multiplier)?;
+            let first = -(half - high * (1 << shift)).checked_div_euclid(multiplier)?;
+            let of = |end: i128| end.clamp(part.range.low.into(), part.range.high.into());
+            (multiplier > 0 && low < high).then(|| interval([of(last), of(first)]))?
+        };
+        let ends =
+            requantise.multipliers.iter().zip(&requantise.shifts).map(ends).collect::<Option<Vec<_>>>()?;
+        let all = Interval {
+            low: ends.iter().map(|ends| ends.low).min()?,
+            high: ends.iter().map(|ends| ends.high).max()?,
+        };
+        if all == part.range || !is_told(part.range) {
+            return None;
+        }
+        let form = part.form();
+        let mut above = |of: fn(&Interval) -> i64| {
+            let constants = ends.iter().map(|ends| -i128::from(of(ends))).collect();
+            let coefficients = vec![1; ends.len()];
+            let terms = vec![WholeTerm { form: Arc::clone(&form), range: part.range, coefficients }];
+            let above = Whole { entry: entry.clone(), constants, terms };
+            let range = interval(above.bounds())?;
+            self.positive(&above.form(), range)
+        };
+        let (above_low, above_high) = (above(|ends| ends.low)?, above(|ends| ends.high)?);
+        let term =
+            |form, factor| WholeTerm { form, range: part.range, coefficients: vec![factor; ends.len()] };
+        let constants = ends.iter().map(|ends| ends.low.into()).collect();
+        let terms = vec![term(above_low, 1), term(above_high, -1)];
+        let form = Whole { entry: entry.clone(), constants, terms }.form();
+        let part = Part { factor: part.factor, ..Part::new(Arc::clone(&form), all) };
+        let sum = Summed { form, bounds: None, is_committed: false, parts: vec![part] };
+        Some(self.wide_stage(index, operation, sum, requantise, entry))
     }
 
     /// Integers of a range, clamped.
@@ -508,17 +561,14 @@ impl Builder<'_> {
             return Some(above);
         }
         // Either alone must not be what the other comes to modulo the order.
-        let most = |end: i64| (1i128 << (end.ilog2() + 1)) - 1;
-        let ends = [most(range.high), most(-range.low)];
+        let of = [Of::Above(Arc::clone(form), range.low), Of::Below(Arc::clone(form), range.low)];
+        let [of_above, of_below] = of;
+        let above = self.limbs_of(of_above, Interval { low: 0, high: range.high }, count);
+        let below = self.limbs_of(of_below, Interval { low: 0, high: -range.low }, count);
         let all = [range.low.into(), range.high.into()];
-        if !is_equal(all, [0, ends[0]])
-            || !is_equal(all, [-ends[1], 0])
-            || ends.iter().any(|end| *end >= ORDER / 2)
-        {
+        if !is_equal(all, [0, above.most()]) || !is_equal(all, [-below.most(), 0]) {
             return None;
         }
-        let above = self.limbs_of(Of::Above(Arc::clone(form)), Interval { low: 0, high: range.high }, count);
-        let below = self.limbs_of(Of::Below(Arc::clone(form)), Interval { low: 0, high: -range.low }, count);
         let (above, below) = (above.form(), below.form());
         let difference = weighed(count, 0, [(Arc::clone(&above), 1), (Arc::clone(&below), -1)].into_iter());
         self.equal.push([Arc::clone(form), difference]);
@@ -574,7 +624,10 @@ impl Builder<'_> {
         }
         let count = limb.form.count();
         let start = self.column(count);
-        self.columns.push(Column::Parity { start, list: Arc::clone(&limb.form) });
+        let list = Arc::clone(&limb.form);
+        let odd = |value: Element| i64::from(value.as_canonical_u32() & 1);
+        let numbers: Numbers = Box::new(move |content| list.values(content).into_iter().map(odd).collect());
+        self.columns.push(Column::Numbers { start, numbers });
         let parity: Arc<dyn Form> = Arc::new(Columns::one(start, count));
         let table = self.table(Rows::Parity(limb.most));
         self.looked.push(Looked { table, tuple: vec![Arc::clone(&limb.form), Arc::clone(&parity)] });
