@@ -14,9 +14,12 @@ use sealgrid_graph::execute::{Batch, Executor as _};
 use sealgrid_graph::integer::{Builder, Graph, Primitive, Requantise, ValueType};
 use sealgrid_graph::reference::Reference;
 use sealgrid_graph::tensor::{DType, Shape};
+use sealgrid_proof::registration::{self, Registration};
 use sealgrid_proof::run::{Inputs, Run, Weights};
+use sealgrid_proof::weights::Parameters;
 use sealgrid_proof::{Transcript, argument};
 use sealgrid_seal::digest::labels;
+use sealgrid_seal::secret::Secret;
 
 use self::encoder::{Size, encoder};
 
@@ -63,34 +66,63 @@ fn main() {
         let size = Size { tokens: 16, width: 64, heads: 4, inner: 256, layers };
         let (graph, records) = encoder(size, 1);
         measure(&format!("{size:?}"), &graph, &records);
+        measure_private(&format!("{size:?}"), &graph, &records);
     }
 }
 
 fn measure(name: &str, graph: &Arc<Graph>, records: &[Batch]) {
+    measure_with(name, graph, records, None);
+}
+
+/// With these parameters registered, and told to nobody.
+fn measure_private(name: &str, graph: &Arc<Graph>, records: &[Batch]) {
+    let elements = registration::elements(graph);
+    let parameters = Parameters::commit(&elements, 32, &Secret::new([1; 32])).expect("few");
+    let registration = Registration::of(graph, parameters.registered().clone());
+    measure_with(
+        &format!("{name}, weights private"),
+        graph,
+        records,
+        Some(&(Arc::new(parameters), registration)),
+    );
+}
+
+fn measure_with(
+    name: &str,
+    graph: &Arc<Graph>,
+    records: &[Batch],
+    private: Option<&(Arc<Parameters>, Registration)>,
+) {
     let prepared = Reference.prepare(Arc::clone(graph)).expect("always");
     let outputs = prepared.run(records, &mut ()).expect("runs");
     let (mut proven, mut checked, mut bytes, mut bits) = (f64::MAX, f64::MAX, 0, 0.0);
     let transcript = || Transcript::new(labels::GRAPH_ARCHITECTURE);
+    let weights = private.map_or(Weights::Public, |(_, registration)| Weights::Private(registration));
     for _ in 0..3 {
+        let run = || Run::new(graph, weights, Inputs::Private(records[0].records()), outputs.clone());
         let started = Instant::now();
-        let run = || Run::new(graph, Weights::Public, Inputs::Private(records[0].records()), outputs.clone());
-        let run = match run() {
-            Ok(run) => run,
+        let own = match run() {
+            Ok(own) => own,
             Err(error) => return println!("{name}: {error}"),
         };
-        let content = run.witness(prepared.as_ref(), records).expect("an honest run");
+        let own = match private {
+            Some((parameters, _)) => own.with_parameters(parameters),
+            None => own,
+        };
+        let content = own.witness(prepared.as_ref(), records).expect("an honest run");
         let mut rng = ChaCha20Rng::from_seed([1; 32]);
-        let argument = argument::prove(&run, &content, transcript(), &mut rng).expect("fits");
+        let argument = argument::prove(&own, &content, transcript(), &mut rng).expect("fits");
         proven = started.elapsed().as_secs_f64().min(proven);
-        bytes = argument.opening.len() + 20 * (argument.wires.len() + argument.last.len());
+        let attached: usize = argument.attached.iter().map(Vec::len).sum();
+        bytes = argument.opening.len() + attached + 20 * (argument.wires.len() + argument.last.len());
         let started = Instant::now();
-        bits = argument::verify(&run, &argument, transcript(), &mut rng).expect("an honest proof");
+        let other = run().expect("the same");
+        bits = argument::verify(&other, &argument, transcript(), &mut rng).expect("an honest proof");
         checked = started.elapsed().as_secs_f64().min(checked);
     }
+    let [proven, checked] = [proven, checked].map(|seconds| seconds * 1e3);
     println!(
-        "{name}: {run:?}, proven in {:.0} ms, verified in {:.0} ms, {bytes} bytes, {bits:.1} bits",
-        proven * 1e3,
-        checked * 1e3,
-        run = graph.operations().len()
+        "{name}: proven in {proven:.0} ms, checked in {checked:.0} ms, {} KiB, {bits:.1} bits",
+        bytes / 1024
     );
 }

@@ -10,6 +10,7 @@
 //! half of the field, so the equation modulo the field's order is one of integers, and remainder and quotient are unique. So each value is, from
 //! the inputs on, the one that the reference yields, and lies in its proven range.
 
+mod functions;
 mod maxima;
 mod products;
 mod reciprocals;
@@ -214,7 +215,11 @@ impl Run {
         }
         let values =
             graph.inputs().iter().chain(graph.operations().iter().map(|operation| &operation.output));
-        let elements: usize = values.map(|value_type| value_type.shape.count()).sum();
+        let counts: Vec<usize> = values.map(|value_type| value_type.shape.count()).collect();
+        if counts.contains(&0) {
+            return Err(of_value(0, "run", "a value has no elements"));
+        }
+        let elements: usize = counts.iter().sum();
         let products = cost::count(graph).multiply_adds.saturating_mul(records as u64);
         if records == 0 || elements.saturating_mul(records) > 1 << VARIABLES_MAX || products > PRODUCTS_MAX {
             return Err(of_value(0, "run", TOO_LARGE));
@@ -224,22 +229,11 @@ impl Run {
         let walk = |open| Builder::walk(graph, weights, inputs, committed, records, open);
         // An output of a wide range is told as it is before its clamp, unless one lies where only the clamp's table can say why, or it is not told.
         let public = if let Outputs::Public(batches) = &outputs { Some(batches) } else { None };
-        let within = |values: &[Value]| match public {
-            Some(batches) => all_within(values, batches),
-            None => values.iter().all(|value| value.open.is_none()),
-        };
+        let within = |values: &[Value]| public.is_none_or(|batches| all_within(values, batches));
         let (mut builder, values) = match walk(public.is_some())? {
-            (_, values) if public.is_some() && !within(&values) => walk(false)?,
-            walked => walked,
+            walked if within(&walked.1) => walked,
+            _ => walk(false)?,
         };
-        if !within(&values) {
-            let why = if public.is_some() {
-                "an output at the bound of so wide a range is not part of proofs yet"
-            } else {
-                "outputs of so wide a range can be shown, not committed to"
-            };
-            return Err(of_value(0, "output", why));
-        }
         for (index, value) in values.iter().enumerate() {
             // What is shown is an equation modulo the field's order: of two outputs that are equal so, one is not in the range.
             let told = public.is_none_or(|batches| told(&batches[index]).all(|it| value.range.contains(it)));

@@ -107,7 +107,7 @@ impl Builder<'_> {
 }
 
 /// The sums of lines of so many neighbours.
-fn added(form: &Arc<dyn Form>, length: usize) -> Arc<dyn Form> {
+pub(super) fn added(form: &Arc<dyn Form>, length: usize) -> Arc<dyn Form> {
     let count = form.count();
     let moves = (0..count).map(|at| (narrow(at / length), narrow(at))).collect();
     let range = Interval { low: 0, high: 1 };

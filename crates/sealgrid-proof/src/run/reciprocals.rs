@@ -9,10 +9,10 @@ use sealgrid_graph::reference;
 
 use super::NotProvable;
 use super::sums::Pairs;
-use super::tables::{ROWS_MAX, Rows, SPLIT_ROWS};
+use super::tables::{ROWS_MAX, SPLIT_ROWS};
 use super::walk::{Builder, Joined, Value, range_of, refused};
 use super::wide::{Limbs, Numbers, Of, Whole, WholeTerm, is_told, weighed};
-use crate::lookups::{Form, Looked};
+use crate::lookups::Form;
 use crate::maps::{narrow, signed};
 
 /// Why reciprocals are refused.
@@ -21,6 +21,8 @@ const WIDE: &str = "its operand has too wide a range";
 const DIGIT: u32 = 8;
 /// Lookups that a reciprocal of a long number takes, about.
 const LOOKUPS: usize = 40;
+/// Most reciprocals of long numbers that a proof has room for.
+const COUNT_MAX: usize = 1 << 19;
 
 /// `floor(2^bits / x)`, or the root of that.
 #[derive(Clone, Copy)]
@@ -50,17 +52,15 @@ impl Builder<'_> {
         let (from, count) = (operand.range, operand.form.count());
         let range = Interval { low: inverse.at(from.high).into(), high: inverse.at(from.low).into() };
         let axes = operation.output.shape.axes();
-        let output = self.output(index, count);
         let rows = from.high - from.low + 1;
         let looked = i64::try_from(LOOKUPS * count).unwrap_or(i64::MAX);
         if rows <= SPLIT_ROWS.max(looked) && rows <= ROWS_MAX {
             let results: Vec<i32> = (from.low..=from.high).map(|x| inverse.at(x)).collect();
             let range = range_of(&results);
-            let table = self.table(Rows::Function { first: from.low, results });
-            let tuple = vec![Arc::clone(&operand.form), Arc::clone(&output)];
-            self.looked.push(Looked { table, tuple });
+            let output = self.function(index, &operand.form, from.low, results);
             return Ok(Value::shown(output, range, axes));
         }
+        let output = self.output(index, count);
         let shown = self.inverse_equations(operand, &output, range.high, inverse);
         shown.ok_or_else(|| refused(index, operation, WIDE))?;
         Ok(Value::shown(output, range, axes))
@@ -74,6 +74,9 @@ impl Builder<'_> {
         inverse: Inverse,
     ) -> Option<()> {
         let count = output.count();
+        if count > COUNT_MAX {
+            return None;
+        }
         let z_most = operand.range.high.max(1);
         let z_form = match operand.range.low {
             1.. => Arc::clone(&operand.form),

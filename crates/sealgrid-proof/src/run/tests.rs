@@ -11,11 +11,16 @@ use sealgrid_graph::tensor::{DType, Data, Shape, Tensor};
 use sealgrid_seal::digest::CommitmentKey;
 use sealgrid_seal::secret::Secret;
 
+use p3_field::PrimeField32 as _;
+
 use super::*;
 use crate::argument::{self, Argument};
 use crate::registration::{self, Registering};
 use crate::transcript::Transcript;
 use crate::values::{self, Side};
+
+#[path = "../../benches/models/encoder.rs"]
+mod encoder;
 
 fn rng(seed: u8) -> ChaCha20Rng {
     ChaCha20Rng::from_seed([seed; 32])
@@ -464,6 +469,78 @@ fn a_prover_that_changes_one_private_number_convinces_nobody() {
         let argument = argument::prove(&prover, &content, Transcript::of_test(), &mut rng(7)).expect("small");
         assert!(verified(&verifier, &argument).is_err(), "element {place}");
     }
+}
+
+/// A small encoder as PyTorch exports it, on records that are not those of its calibration.
+fn encoder_case() -> Case {
+    let size = encoder::Size { tokens: 4, width: 8, heads: 2, inner: 12, layers: 2 };
+    let (graph, inputs) = encoder::encoder(size, 2);
+    let prepared = Reference.prepare(Arc::clone(&graph)).expect("always");
+    let outputs = prepared.run(&inputs, &mut ()).expect("runs");
+    Case { graph, inputs, outputs, prepared }
+}
+
+#[test]
+fn a_transformer_encoder_is_proven_with_its_weights_told_or_not() {
+    let case = encoder_case();
+    let run = case.run(Inputs::Private(2), case.outputs.clone()).expect("provable");
+    let argument = case.proven(&run);
+    assert!(verified(&run, &argument).expect("an honest proof") > 100.0);
+    let other = case.run(Inputs::Private(2), changed(&case.outputs, 0, 1)).expect("provable");
+    assert!(verified(&other, &argument).is_err());
+
+    let owned = Owned::new(encoder_case(), 1).expect("small");
+    let (prover, verifier) =
+        (owned.prover().expect("ok"), owned.run(owned.case.outputs.clone()).expect("ok"));
+    let argument = owned.case.proven(&prover);
+    assert!(verified(&verifier, &argument).expect("an honest proof") > 100.0);
+    let other = owned.run(changed(&owned.case.outputs, 0, 1)).expect("provable");
+    assert!(verified(&other, &argument).is_err());
+}
+
+#[test]
+fn products_of_sixteen_bits_are_proven_to_their_ends_and_not_one_order_beside() {
+    let ends = [-32768, -32767, -32640, -1, 0, 1, 32640, 32767];
+    let values = ValueType { dtype: DType::I16, shape: shape(&[64]) };
+    let mut builder = Builder::new(vec![values; 2]);
+    let (low, high) = DType::I16.bounds();
+    let requantise =
+        Requantise { multipliers: vec![i32::MAX], shifts: vec![46], low, high, output: DType::I16 };
+    let operands = [builder.input(0), builder.input(1)];
+    let y = builder.push("y", Primitive::Multiply { requantise }, &operands).expect("valid");
+    let graph = Arc::new(builder.finish(vec![y]).expect("valid"));
+    let pairs = ends.iter().flat_map(|x| ends.map(|y| (*x, y)));
+    let (left, right): (Vec<i16>, Vec<i16>) = pairs.unzip();
+    let batch = |data: Vec<i16>| Batch::new(1, shape(&[64]), Data::I16(data)).expect("filled");
+    let inputs = vec![batch(left), batch(right)];
+    let prepared = Reference.prepare(Arc::clone(&graph)).expect("always");
+    let outputs = prepared.run(&inputs, &mut ()).expect("runs");
+    let case = Case { graph, inputs, outputs, prepared };
+    let run = case.run(Inputs::Private(1), case.outputs.clone()).expect("provable");
+    assert!(verified(&run, &case.proven(&run)).is_ok());
+    // The field cannot tell a product from one that is its order more or less; its parity does.
+    let (whole, _) = run.whole(&case);
+    let kept = case.kept(&run);
+    let split = |column: &Column| matches!(column, Column::Split(split) if split.is_of_products());
+    let at = run.columns.iter().position(split).expect("the product in limbs");
+    let Column::Split(limbs) = &run.columns[at] else { unreachable!("a split") };
+    let mut seen = 0;
+    for place in 0..64 {
+        for order in [i64::from(Element::ORDER_U32), -i64::from(Element::ORDER_U32)] {
+            let mut content = whole.clone();
+            if !limbs.shifted(&mut content, place, order) {
+                continue;
+            }
+            seen += 1;
+            run.columns[at + 1..]
+                .iter()
+                .for_each(|column| run.fill(column, &mut content, &case.inputs, &kept));
+            let wrong =
+                run.equal.iter().filter(|[one, other]| one.values(&content) != other.values(&content));
+            assert!(wrong.count() > 0, "product {place}");
+        }
+    }
+    assert!(seen > 0, "some products have another beside them");
 }
 
 #[test]

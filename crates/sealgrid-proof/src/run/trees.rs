@@ -17,7 +17,7 @@ use super::wide::{Numbers, weighed};
 use super::{Column, NotProvable};
 use crate::field::{Challenge, Element};
 use crate::lookups::{Columns, Form, Looked};
-use crate::maps::{Known, narrow, signed};
+use crate::maps::{Known, Sum, narrow, signed};
 
 /// Most nodes on the ways to all leaves.
 const STEPS_MAX: usize = 1 << 22;
@@ -89,6 +89,11 @@ impl Builder<'_> {
         let refuse = |why| refused(index, operation, why);
         if self.private.is_some() {
             return Err(refuse("trees that nobody tells are not part of proofs yet"));
+        }
+        if ensemble.trees() == 0 {
+            let base = (0..ensemble.base.shape().count()).map(|output| ensemble.base.at(output)).collect();
+            let sum = Sum { records: self.records, constants: base, terms: Vec::new() };
+            return self.stage(index, operation, sum, requantise, |_| 0);
         }
         let ends = ensemble.ends().ok_or_else(|| refuse("its trees are too deep, or branches meet again"))?;
         let bits = self.selected_ends(operand, ensemble, &ends);
@@ -215,11 +220,11 @@ impl Builder<'_> {
 }
 
 /// `constant[to] + Σ coefficient·operand[from]`, record by record.
-struct Sparse {
-    operand: Arc<dyn Form>,
-    records: usize,
-    constants: Vec<Element>,
-    terms: Vec<(u32, u32, Element)>,
+pub(super) struct Sparse {
+    pub(super) operand: Arc<dyn Form>,
+    pub(super) records: usize,
+    pub(super) constants: Vec<Element>,
+    pub(super) terms: Vec<(u32, u32, Element)>,
 }
 
 impl Form for Sparse {

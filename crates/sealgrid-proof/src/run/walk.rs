@@ -18,6 +18,7 @@ use super::trees::Ensemble;
 use super::wide::{Limbs, is_told};
 use super::{Above, Column, Inputs, NotProvable, TOO_LARGE, Tied, Weights};
 use crate::argument::TooLarge;
+use crate::commit::VARIABLES_MAX;
 use crate::field::{Challenge, Element};
 use crate::layers::{Layer, reach};
 use crate::lookups::{Columns, Form, Looked, Lookups, Table};
@@ -97,7 +98,12 @@ impl<'b> Builder<'b> {
         // All sums stand first, and how many products of values there are is known behind the walk alone.
         let walked = walk(weighted_sums(graph, weights, records))?;
         let sums = walked.0.sums.count;
-        if sums == walked.0.reserved { Ok(walked) } else { walk(sums) }
+        if sums == walked.0.reserved {
+            return Ok(walked);
+        }
+        let walked = walk(sums)?;
+        assert!(walked.0.sums.count == sums, "nothing depends on where the sums end");
+        Ok(walked)
     }
 
     fn walk_behind(
@@ -393,8 +399,10 @@ impl Interpreter for Builder<'_> {
         let shape = operation.output.shape.axes();
         let each = operation.output.shape.count();
         let refuse = |why| Err(refused(index, operation, why));
-        if !only_moves(&operation.primitive) && operands.iter().any(|operand| operand.open.is_some()) {
-            return refuse("the range of an operand's quotients is too wide for a table");
+        let is_open = operands.iter().any(|operand| operand.open.is_some());
+        assert!(only_moves(&operation.primitive) || !is_open, "what is not clamped is no operand");
+        if self.content > 1 << VARIABLES_MAX {
+            return refuse(TOO_LARGE);
         }
         let tensor = |id: &sealgrid_graph::integer::ParameterId| parameters[id.0 as usize].clone();
         let numbers =
@@ -413,7 +421,12 @@ impl Interpreter for Builder<'_> {
             Primitive::Constant { tensor: id } if let Some(operand) = self.parameter(*id, each) => {
                 let private = self.private.as_ref().expect("a registered parameter");
                 let most = private.registration.magnitudes[id.0 as usize].cast_signed();
-                let range = Interval { low: -most, high: most };
+                // A registration shows of short numbers that they are of their type.
+                let (low, high) = match operation.output.dtype {
+                    DType::I32 => (-most, most),
+                    short => (short.bounds().0.into(), short.bounds().1.into()),
+                };
+                let range = Interval { low, high };
                 if !in_field(range) {
                     return refuse("its numbers leave the field");
                 }
@@ -498,10 +511,7 @@ impl Interpreter for Builder<'_> {
                 if !in_field(range) {
                     return refuse("its numbers leave the field");
                 }
-                let table = self.table(Rows::Function { first: from.low, results });
-                let output = self.output(index, records * each);
-                let tuple = vec![Arc::clone(&operands[0].form), Arc::clone(&output)];
-                self.looked.push(Looked { table, tuple });
+                let output = self.function(index, &operands[0].form, from.low, results);
                 Ok(Value::shown(output, range, shape))
             }
             Primitive::Reshape

@@ -103,6 +103,29 @@ impl Split {
     }
 }
 
+#[cfg(test)]
+impl Split {
+    pub(super) fn is_of_products(&self) -> bool {
+        matches!(self.of, Of::Product(..))
+    }
+
+    /// Adds to one of the numbers; whether there are limbs for what it becomes.
+    pub(super) fn shifted(&self, content: &mut [Element], place: usize, by: i64) -> bool {
+        let at = |limb: usize| self.start + limb * self.count + place;
+        let limbs = self.limbs.iter().enumerate();
+        let number: i64 = limbs
+            .clone()
+            .map(|(limb, (below, _))| i64::from(content[at(limb)].as_canonical_u32()) << below)
+            .sum();
+        let number = number + by;
+        let bits = self.limbs.iter().map(|(below, width)| below + width).max().unwrap_or(0);
+        for (limb, (below, width)) in limbs {
+            content[at(limb)] = Element::from_i64(number >> below & ((1 << width) - 1));
+        }
+        (0..1 << bits).contains(&number)
+    }
+}
+
 /// The integers that a list's elements stand for, of which none is below `low`.
 fn integers(form: &Arc<dyn Form>, low: i64, content: &[Element]) -> impl Iterator<Item = i64> {
     let above = move |value: Element| (value - Element::from_i64(low)).as_canonical_u32();
@@ -310,7 +333,8 @@ impl Builder<'_> {
         let start = self.column(widths.len() * count);
         let limb = |(limb, (below, width)): (usize, &(u32, u32))| {
             // The highest limb of long numbers ends where they do.
-            let most = if below + width == 31 { most >> below } else { (1 << width) - 1 };
+            let is_last = limb + 1 == widths.len();
+            let most = if is_last && below + width >= 31 { most >> below } else { (1 << width) - 1 };
             let form: Arc<dyn Form> = Arc::new(Columns::one(start + limb * count, count));
             Limb { form, below: *below, most }
         };
