@@ -7,7 +7,8 @@
 //! Every element of an operation that computes is a column of the content, unless it is linear in what is there already. An element of a sum
 //! `y = clamp(floor((a·m + h) / 2^s))` brings its remainder in limbs, each looked up in a range, and the pair `(t, y)` is looked up in a table of
 //! the clamp, `t` being linear in the rest. Nothing wraps: by the ranges of the graph `|a·m + h|` and `|t·2^s + r|` stay below
-//! half of the field, so the equation modulo the field's order is one of integers, and remainder and quotient are unique. So each value is, from
+//! half of the field, so the equation modulo the field's order is one of integers, and remainder and quotient are unique. Sums that do not stay there are
+//! divided piece by piece (`wide`), and products of two values are sums that are not committed (`sums`). So each value is, from
 //! the inputs on, the one that the reference yields, and lies in its proven range.
 
 mod functions;
