@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use p3_field::PrimeCharacteristicRing as _;
+use p3_field::{Field as _, PrimeCharacteristicRing as _};
 
 use crate::argument::ContentClaim;
 use crate::channel::{ProofError, Prover, Verifier};
@@ -187,7 +187,9 @@ impl Sums {
 
     /// Of operands that no sum has a part in.
     fn claim(&self, mut functional: Vec<Challenge>, value: &Hidden, known: Challenge) -> ContentClaim {
-        ContentClaim { functional: functional.split_off(self.count), value: value - &Hidden::known(known) }
+        let behind = functional.split_off(self.count);
+        assert!(functional.iter().all(|weight| weight.is_zero()), "operands are made of what is committed");
+        ContentClaim { functional: behind, value: value - &Hidden::known(known) }
     }
 
     pub(super) fn errors(&self) -> u64 {
