@@ -1,4 +1,4 @@
-//! A transformer encoder as PyTorch exports it (`torch.nn.TransformerEncoderLayer`, normalisation behind each part), with drawn weights, quantised on
+//! A transformer encoder in the shape of `torch.nn.TransformerEncoderLayer` (normalisation behind each part, GELU), with drawn weights, quantised on
 //! drawn records.
 
 use std::sync::Arc;

@@ -471,7 +471,7 @@ fn a_prover_that_changes_one_private_number_convinces_nobody() {
     }
 }
 
-/// A small encoder as PyTorch exports it, on records that are not those of its calibration.
+/// A small encoder, on records that are not those of its calibration.
 fn encoder_case() -> Case {
     let size = encoder::Size { tokens: 4, width: 8, heads: 2, inner: 12, layers: 2 };
     let (graph, inputs) = encoder::encoder(size, 2);
