@@ -156,6 +156,7 @@ impl RegisteredParameters {
     pub fn register(model: Model, openings: u32) -> Result<(Model, Self), RegistrationError> {
         without_parameters(&model.public()).ok_or(NotRegistrable::Trees)?;
         let own = Self::commit(&model, openings)?;
+        Registering::new(model.graph(), &own.registration)?;
         // Nobody registers what cannot be proven: one record of it, whatever it yields.
         let (weights, outputs) = (Weights::Private(&own.registration), Outputs::Committed([0; 32]));
         Run::new(model.graph(), weights, Inputs::Private(1), outputs)?;
