@@ -25,11 +25,6 @@ pub(crate) struct Layer {
 }
 
 impl Layer {
-    /// Where the next layer's sums begin.
-    pub(crate) fn end(&self) -> usize {
-        self.sums + self.each
-    }
-
     /// The sums, of places among which the operand stands.
     pub(crate) fn values(&self, places: &[Element], parameters: &[i64]) -> Vec<Element> {
         let operand: Vec<i64> = self.operand.values(places).into_iter().map(signed).collect();

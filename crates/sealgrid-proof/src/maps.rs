@@ -187,16 +187,14 @@ pub(crate) struct Term {
     pub(crate) factor: i32,
 }
 
-/// `constant + Σ factor · map(operand)`, record by record.
+/// `constant + Σ factor · map(operand)`.
 pub(crate) struct Sum {
-    pub(crate) records: usize,
-    /// One record's constants.
     pub(crate) constants: Vec<i32>,
     pub(crate) terms: Vec<Term>,
 }
 
 impl Sum {
-    /// Where each element of one record lies, whatever the operands are within their ranges; `None` when that exceeds 62 bits.
+    /// Where each element lies, whatever the operands are within their ranges; `None` when that exceeds 62 bits.
     pub(crate) fn bounds(&self) -> Option<Vec<Interval>> {
         let known = self.constants.iter().map(|constant| i128::from(*constant));
         let mut bounds: Vec<[i128; 2]> = known.map(|constant| [constant; 2]).collect();
@@ -215,47 +213,33 @@ impl Sum {
 
 impl Form for Sum {
     fn count(&self) -> usize {
-        self.records * self.constants.len()
+        self.constants.len()
     }
 
     fn values(&self, content: &[Element]) -> Vec<Element> {
         let mut sums: Vec<i64> = self.constants.iter().map(|constant| i64::from(*constant)).collect();
-        sums = sums.repeat(self.records);
         for term in &self.terms {
             let operand: Vec<i64> = term.operand.values(content).into_iter().map(signed).collect();
-            let (each_to, each_from) = (self.constants.len(), operand.len() / self.records);
-            for record in 0..self.records {
-                let sums = &mut sums[record * each_to..][..each_to];
-                let operand = &operand[record * each_from..][..each_from];
-                let factor = i64::from(term.factor);
-                // Modulo p in the end: what an honest run yields is far below 2^63.
-                term.map.each(|to, from, weight| {
-                    sums[to] = sums[to].wrapping_add(factor * i64::from(weight) * operand[from]);
-                });
-            }
+            let factor = i64::from(term.factor);
+            // Modulo p in the end: what an honest run yields is far below 2^63.
+            term.map.each(|to, from, weight| {
+                sums[to] = sums[to].wrapping_add(factor * i64::from(weight) * operand[from]);
+            });
         }
         sums.into_iter().map(Element::from_i64).collect()
     }
 
     fn pull(&self, weights: &[Challenge], functional: &mut [Challenge]) -> Challenge {
-        let each_to = self.constants.len();
-        let mut known = Challenge::ZERO;
-        for record in weights.chunks_exact(each_to) {
-            for (weight, constant) in record.iter().zip(&self.constants) {
-                known += *weight * Element::from_i32(*constant);
-            }
-        }
+        let constants = weights.iter().zip(&self.constants);
+        let mut known =
+            constants.map(|(weight, constant)| *weight * Element::from_i32(*constant)).sum::<Challenge>();
         for term in &self.terms {
-            let each_from = term.operand.count() / self.records;
             let mut pulled = vec![Challenge::ZERO; term.operand.count()];
-            let factors = term.map.factors();
-            for (weights, pulled) in weights.chunks_exact(each_to).zip(pulled.chunks_exact_mut(each_from)) {
-                match &term.map {
-                    Map::Moves(moves) => {
-                        moves.iter().for_each(|(to, from)| pulled[*from as usize] += weights[*to as usize]);
-                    }
-                    map => map.fold(weights, &factors, pulled),
+            match &term.map {
+                Map::Moves(moves) => {
+                    moves.iter().for_each(|(to, from)| pulled[*from as usize] += weights[*to as usize]);
                 }
+                map => map.fold(weights, &map.factors(), &mut pulled),
             }
             let factor = Element::from_i32(term.factor);
             pulled.iter_mut().for_each(|weight| *weight *= factor);
@@ -265,7 +249,7 @@ impl Form for Sum {
     }
 }
 
-/// Elements of one form in another order; a constant where nothing is taken. Positions are those of all records.
+/// Elements of one form in another order; a constant where nothing is taken.
 pub(crate) struct Moved {
     pub(crate) operand: Arc<dyn Form>,
     pub(crate) from: Vec<Option<u32>>,
@@ -314,6 +298,42 @@ impl Form for Plus {
 
     fn pull(&self, weights: &[Challenge], functional: &mut [Challenge]) -> Challenge {
         self.0.iter().map(|form| form.pull(weights, functional)).sum()
+    }
+}
+
+/// `constant + Σ coefficient·term`, each element with the constants and coefficients of its entry.
+pub(crate) struct Weighed {
+    pub(crate) entry: Vec<u32>,
+    pub(crate) constants: Vec<Element>,
+    pub(crate) terms: Vec<(Arc<dyn Form>, Vec<Element>)>,
+}
+
+impl Form for Weighed {
+    fn count(&self) -> usize {
+        self.entry.len()
+    }
+
+    fn values(&self, content: &[Element]) -> Vec<Element> {
+        let mut sums: Vec<Element> = self.entry.iter().map(|entry| self.constants[*entry as usize]).collect();
+        for (form, coefficients) in &self.terms {
+            let values = form.values(content).into_iter().zip(&self.entry);
+            let terms = values.map(|(value, entry)| value * coefficients[*entry as usize]);
+            sums.iter_mut().zip(terms).for_each(|(sum, term)| *sum += term);
+        }
+        sums
+    }
+
+    fn pull(&self, weights: &[Challenge], functional: &mut [Challenge]) -> Challenge {
+        let known =
+            weights.iter().zip(&self.entry).map(|(weight, entry)| *weight * self.constants[*entry as usize]);
+        let mut known = known.sum::<Challenge>();
+        for (form, coefficients) in &self.terms {
+            let weights = weights.iter().zip(&self.entry);
+            let weights: Vec<Challenge> =
+                weights.map(|(weight, entry)| *weight * coefficients[*entry as usize]).collect();
+            known += form.pull(&weights, functional);
+        }
+        known
     }
 }
 

@@ -291,7 +291,7 @@ impl Registering {
             let operand = Arc::clone(magnitudes);
             let term = Term { operand, range, map: Map::Moves(moves), factor: -1 };
             let limits = limits.into_iter().map(|limit| i32::try_from(limit).expect("below 2^30"));
-            let left = Sum { records: 1, constants: limits.collect(), terms: vec![term] };
+            let left = Sum { constants: limits.collect(), terms: vec![term] };
             builder.range(&(Arc::new(left) as Arc<dyn Form>), bits);
         }
         for (parameter, magnitude) in registration.magnitudes.iter().enumerate() {

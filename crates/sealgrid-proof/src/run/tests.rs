@@ -1,19 +1,26 @@
+use std::collections::BTreeMap;
+
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng as _;
 use sealgrid_graph::arbitrary;
 use sealgrid_graph::execute::Executor as _;
-use sealgrid_graph::integer::Builder;
+use sealgrid_graph::integer::{Builder, Primitive, Requantise, ValueType};
 use sealgrid_graph::reference::Reference;
-use sealgrid_graph::tensor::{Data, Shape};
+use sealgrid_graph::tensor::{DType, Data, Shape, Tensor};
 
 use sealgrid_seal::digest::CommitmentKey;
 use sealgrid_seal::secret::Secret;
+
+use p3_field::PrimeField32 as _;
 
 use super::*;
 use crate::argument::{self, Argument};
 use crate::registration::{self, Registering};
 use crate::transcript::Transcript;
 use crate::values::{self, Side};
+
+#[path = "../../benches/models/encoder.rs"]
+mod encoder;
 
 fn rng(seed: u8) -> ChaCha20Rng {
     ChaCha20Rng::from_seed([seed; 32])
@@ -186,16 +193,7 @@ fn random_graphs_are_proven_or_refused_by_name() {
         };
         let witness = run.witness(case.prepared.as_ref(), &case.inputs).expect("an honest run");
         // What is linear in the content must be what the reference yields.
-        run.lookups.places().each(&witness.content, |record, places| {
-            for Equal { forms, to } in &run.equal {
-                let Other::Told(told) = to else { unreachable!("outputs are shown") };
-                for (form, told) in forms.iter().zip(told) {
-                    let told = told[record * form.count()..][..form.count()].iter();
-                    let told: Vec<Element> = told.map(|told| Element::from_i32(*told)).collect();
-                    assert_eq!(form.values(places), told, "seed {seed}");
-                }
-            }
-        });
+        run.each(&witness.content, |record, places| assert!(run.are_equal(record, places), "seed {seed}"));
         proven += 1;
         if proven % 8 == 5
             && let Ok(tied) = case.tied([&case.inputs, &case.outputs])
@@ -217,6 +215,146 @@ fn random_graphs_are_proven_or_refused_by_name() {
         }
     }
     assert!(proven >= 40 && committed >= 5, "{proven} of {}, {committed}", proven + refused);
+}
+
+impl Run {
+    /// The places of each record of an honest run, and which column each is part of.
+    fn whole(&self, case: &Case) -> (Vec<Vec<Element>>, Vec<Option<usize>>) {
+        let taken = case.taken(self);
+        let layout = self.lookups.places();
+        let mut columns = vec![None; layout.count];
+        let of_record = |record| {
+            // Not what any column has.
+            let mut places = vec![Element::from_u32(0x5ea1_9d1d); layout.count];
+            self.begin(&mut places);
+            self.fill_shown(record, &mut places);
+            for (index, column) in self.columns.iter().enumerate() {
+                let before = places.clone();
+                self.fill(column, record, &mut places, &taken);
+                for (place, (one, other)) in before.iter().zip(&places).enumerate() {
+                    if one != other {
+                        columns[place] = Some(index);
+                    }
+                }
+            }
+            places
+        };
+        let whole = (0..layout.records).map(of_record).collect();
+        (whole, columns)
+    }
+
+    /// Whether everything is equal of a record that is said to be, commitments excluded.
+    fn are_equal(&self, record: usize, places: &[Element]) -> bool {
+        self.equal.iter().all(|Equal { forms, to }| match to {
+            Other::Own(other) => forms[0].values(places) == other.values(places),
+            Other::Told(told) => forms.iter().zip(told).all(|(form, told)| {
+                let told = of_record(told, record, self.lookups.places().records).iter();
+                form.values(places) == told.map(|told| Element::from_i32(*told)).collect::<Vec<_>>()
+            }),
+            Other::Tied(_) => true,
+        })
+    }
+
+    /// Whether everything holds that is said of the places of all records.
+    fn holds(&self, whole: &[Vec<Element>]) -> bool {
+        let mut lists = self.lookups.lists();
+        let records = whole.iter().enumerate();
+        records.clone().for_each(|(record, places)| self.lookups.list(record, places, &mut lists));
+        records.into_iter().all(|(record, places)| self.are_equal(record, places))
+            && self.lookups.count(&lists, &mut vec![Element::ZERO; self.content()]).is_ok()
+    }
+}
+
+impl Case {
+    fn taken(&self, run: &Run) -> Taken {
+        run.taken(self.prepared.as_ref(), &self.inputs).expect("runs")
+    }
+}
+
+/// Tries graphs: how many could be proven, of which no element may be changed, and why others could not.
+fn check_graphs(graphs: impl Iterator<Item = Graph>) -> (usize, BTreeMap<&'static str, usize>) {
+    let (mut proven, mut refused) = (0, BTreeMap::new());
+    for (number, graph) in graphs.enumerate() {
+        let records = 1 + proven % 3;
+        let case = Case::new(Arc::new(graph), records);
+        let run = match case.run(Inputs::Private(records), case.outputs.clone()) {
+            Ok(run) => run,
+            Err(error) => {
+                *refused.entry(error.why).or_insert(0) += 1;
+                continue;
+            }
+        };
+        let (whole, columns) = run.whole(&case);
+        assert!(run.holds(&whole), "graph {number}");
+        proven += 1;
+        if proven > 6 {
+            continue;
+        }
+        // Whatever is changed, and whatever follows from it computed anew: it is seen. Only other records may yield the same.
+        let taken = case.taken(&run);
+        let is_told = |place: &usize| {
+            columns[*place].is_some_and(|column| !matches!(run.columns[column], Column::Input { .. }))
+        };
+        let layout = run.lookups.places();
+        let places: Vec<usize> = layout.own.clone().filter(is_told).collect();
+        for (which, place) in places.iter().step_by(places.len() / 8 + 1).enumerate() {
+            let record = which % records;
+            for change in [1, -1, 256] {
+                let mut whole = whole.clone();
+                whole[record][*place] += Element::from_i64(change);
+                let behind = columns[*place].expect("a column's") + 1;
+                run.columns[behind..]
+                    .iter()
+                    .for_each(|column| run.fill(column, record, &mut whole[record], &taken));
+                assert!(!run.holds(&whole), "graph {number}, element {place} of {record}, {change}");
+            }
+        }
+        if proven > 3 {
+            continue;
+        }
+        let argument = case.proven(&run);
+        let bits = verified(&run, &argument).unwrap_or_else(|error| panic!("graph {number}: {error}"));
+        assert!(bits > 100.0, "{bits}");
+        let wrong = case.run(Inputs::Private(records), changed(&case.outputs, 0, 0));
+        assert!(wrong.map_or(true, |wrong| verified(&wrong, &argument).is_err()), "graph {number}");
+        if let Some(place) = places.get(places.len() / 2) {
+            let mut content =
+                run.witness(case.prepared.as_ref(), &case.inputs).expect("runs").content.clone();
+            let mut changed = whole[records - 1].clone();
+            changed[*place] += Element::ONE;
+            layout.put(records - 1, &changed, &mut content);
+            let argument = argued(&run, &recounted(&run, content));
+            assert!(verified(&run, &argument).is_err(), "graph {number}, element {place}");
+        }
+    }
+    (proven, refused)
+}
+
+#[test]
+fn operations_of_every_kind_are_proven_and_no_others() {
+    for kind in 0..25 {
+        let graphs = (0..200).map(|seed| match arbitrary::graph_of_kind(kind, seed) {
+            graph if kind == 24 => with_small_leaves(&graph),
+            graph => graph,
+        });
+        let (proven, refused) = check_graphs(graphs);
+        assert!(proven >= 25, "kind {kind}: {proven}, {refused:?}");
+    }
+}
+
+/// Random leaves are of 32 bits, and what they add up to is too.
+fn with_small_leaves(graph: &Graph) -> Graph {
+    let Some(Primitive::TreeEnsemble { leaves, base, .. }) =
+        graph.operations().last().map(|operation| &operation.primitive)
+    else {
+        unreachable!("trees come last")
+    };
+    let parameters = graph.parameters().iter().enumerate().map(|(index, tensor)| {
+        let small = [leaves, base].iter().any(|id| id.0 as usize == index);
+        let elements = (0..tensor.shape().count()).map(|at| tensor.at(at) >> if small { 12 } else { 0 });
+        Tensor::from_elements(&tensor.value_type(), &elements.collect::<Vec<_>>()).expect("as many")
+    });
+    Graph::from_parts(graph.architecture(), parameters.collect()).expect("valid")
 }
 
 #[test]
@@ -409,6 +547,212 @@ fn a_prover_that_changes_one_private_number_convinces_nobody() {
             assert!(verified(&verifier, &argued(&prover, &changed)).is_err(), "element {place}");
         }
     }
+}
+
+/// A small encoder as PyTorch exports it, on records that are not those of its calibration.
+fn encoder_case(records: usize) -> Case {
+    let size = encoder::Size { tokens: 4, width: 8, heads: 2, inner: 12, layers: 2 };
+    let (graph, inputs) = encoder::encoder(size, records);
+    let prepared = Reference.prepare(Arc::clone(&graph)).expect("always");
+    let outputs = prepared.run(&inputs, &mut ()).expect("runs");
+    Case { graph, inputs, outputs, prepared }
+}
+
+#[test]
+fn a_transformer_encoder_is_proven_with_its_weights_told_or_not() {
+    let case = encoder_case(2);
+    let run = case.run(Inputs::Private(2), case.outputs.clone()).expect("provable");
+    let argument = case.proven(&run);
+    assert!(verified(&run, &argument).expect("an honest proof") > 100.0);
+    let other = case.run(Inputs::Private(2), changed(&case.outputs, 0, 1)).expect("provable");
+    assert!(verified(&other, &argument).is_err());
+
+    let owned = Owned::new(encoder_case(2), 1).expect("small");
+    let (prover, verifier) =
+        (owned.prover().expect("ok"), owned.run(owned.case.outputs.clone()).expect("ok"));
+    let argument = owned.case.proven(&prover);
+    assert!(verified(&verifier, &argument).expect("an honest proof") > 100.0);
+    let other = owned.run(changed(&owned.case.outputs, 0, 1)).expect("provable");
+    assert!(verified(&other, &argument).is_err());
+}
+
+/// Products of numbers that are told or hidden, with sums over weights before and behind them.
+fn products() -> Arc<Graph> {
+    let values = |axes: &[usize]| ValueType { dtype: DType::I8, shape: shape(axes) };
+    let mut builder = Builder::new(vec![values(&[2, 3]), values(&[3, 2])]);
+    let (x, y) = (builder.input(0), builder.input(1));
+    let requantise = |shift, high: i32, output| Requantise {
+        multipliers: vec![77],
+        shifts: vec![shift],
+        low: -high - 1,
+        high,
+        output,
+    };
+    let linear = |builder: &mut Builder, depth: usize, operand| {
+        let weights = (0..2 * depth).map(|at| i8::try_from(at * 31 % 111).expect("small") - 50).collect();
+        let weight = builder.parameter(Tensor::new(shape(&[2, depth]), Data::I8(weights)).expect("filled"));
+        let bias = builder.parameter(Tensor::new(shape(&[2]), Data::I32(vec![70, -900])).expect("filled"));
+        let primitive = Primitive::Linear { weight, bias, requantise: requantise(12, 127, DType::I8) };
+        builder.push("linear", primitive, &[operand]).expect("valid")
+    };
+    let product = || Primitive::MatrixProduct { requantise: requantise(13, 127, DType::I8) };
+    // Of what is told where inputs are, of what follows from it, and of that alone.
+    let told = builder.push("told", product(), &[y, x]).expect("valid");
+    let hidden = linear(&mut builder, 3, x);
+    let mixed = builder.push("mixed", product(), &[y, hidden]).expect("valid");
+    let other = builder.push("other", product(), &[hidden, x]).expect("valid");
+    let square = Primitive::Multiply { requantise: requantise(6, 32767, DType::I16) };
+    let square = builder.push("square", square, &[mixed, mixed]).expect("valid");
+    let last = linear(&mut builder, 3, other);
+    let largest = builder.push("largest", Primitive::ArgMaximum { axis: 1 }, &[told]).expect("valid");
+    Arc::new(builder.finish(vec![told, square, last, largest]).expect("valid"))
+}
+
+/// Proves a run whose inputs and outputs are told, hidden or committed to and whose weights are told or not; nobody is shown others.
+fn check_run(owned: &Owned, private: bool, inputs: &str, shown: bool) {
+    let Owned { case, parameters, registration, blind } = owned;
+    let records = case.inputs[0].records();
+    let graph = if private { blind } else { &case.graph };
+    let weights = if private { Weights::Private(registration) } else { Weights::Public };
+    let run = |into: &Vec<Batch>, out: &Vec<Batch>| -> Result<Run, NotProvable> {
+        let commitments = case.committed([into, out]);
+        let roots = commitments.each_ref().map(|own| values::root(own).0);
+        let told = match inputs {
+            "told" => Inputs::Public(into),
+            "hidden" => Inputs::Private(records),
+            _ => Inputs::Committed(roots[0], records),
+        };
+        let yielded = if shown { Outputs::Public(out.clone()) } else { Outputs::Committed(roots[1]) };
+        let run = Run::new(graph, weights, told, yielded)?;
+        let [into, out] = commitments;
+        let own = (inputs == "committed").then_some(into).into_iter().chain((!shown).then_some(out));
+        Ok(run.with_values(own.collect()))
+    };
+    let known = |run: Run| if private { run.with_parameters(parameters) } else { run };
+    let label = format!("{records} records, weights {private}, {inputs} inputs, outputs {shown}");
+    let honest = || run(&case.inputs, &case.outputs).expect("provable");
+    let argument = case.proven(&known(honest()));
+    let bits = verified(&honest(), &argument).expect(&label);
+    assert!(bits > 100.0, "{bits}");
+    // Of some numbers everybody sees that no run yields them.
+    let is_refused = |run: Result<Run, _>| run.map_or(true, |run| verified(&run, &argument).is_err());
+    for (which, batch) in case.outputs.iter().enumerate() {
+        let other = changed(&case.outputs, which, batch.data().len() - 1);
+        assert!(is_refused(run(&case.inputs, &other)), "{label}, output {which}");
+    }
+    if inputs != "hidden" {
+        assert!(is_refused(run(&changed(&case.inputs, 0, 0), &case.outputs)), "{label}");
+    }
+}
+
+#[test]
+fn products_are_proven_of_any_number_of_records_whatever_is_told() {
+    for records in [1, 2, 3, 5] {
+        let owned = Owned::new(Case::new(products(), records), 1).expect("small");
+        for private in [false, true] {
+            for inputs in ["told", "hidden", "committed"] {
+                for shown in [false, true] {
+                    check_run(&owned, private, inputs, shown);
+                }
+            }
+        }
+    }
+    for records in [1, 3] {
+        let owned = Owned::new(encoder_case(records), 1).expect("small");
+        for (private, inputs, shown) in [
+            (true, "told", true),
+            (true, "committed", false),
+            (false, "told", false),
+            (false, "committed", true),
+        ] {
+            check_run(&owned, private, inputs, shown);
+        }
+    }
+}
+
+#[test]
+fn products_of_one_record_are_not_made_up_for_by_another() {
+    let owned = Owned::new(Case::new(products(), 3), 1).expect("small");
+    for private in [false, true] {
+        let run = || {
+            let inputs = Inputs::Private(3);
+            let outputs = owned.case.outputs.clone();
+            if private {
+                owned.prover().expect("provable")
+            } else {
+                Run::new(&owned.case.graph, Weights::Public, inputs, outputs).expect("provable")
+            }
+        };
+        let run = run();
+        let honest = run.witness(owned.case.prepared.as_ref(), &owned.case.inputs).expect("runs");
+        let layout = run.lookups.places();
+        let (whole, columns) = run.whole(&owned.case);
+        // Where a fourth record would stand nothing is looked at.
+        let mut content = honest.content.clone();
+        layout.put(3, &whole[1], &mut content);
+        assert!(verified(&run, &argued(&run, &recounted(&run, content))).is_ok());
+        for place in layout.own.clone().filter(|place| columns[*place].is_some()).step_by(7) {
+            // One more here and one less there; what another record has.
+            for exchanged in [false, true] {
+                let mut content = honest.content.clone();
+                let [mut one, mut other] = [whole[0].clone(), whole[1].clone()];
+                if exchanged {
+                    std::mem::swap(&mut one[place], &mut other[place]);
+                } else {
+                    one[place] += Element::ONE;
+                    other[place] -= Element::ONE;
+                }
+                layout.put(0, &one, &mut content);
+                layout.put(1, &other, &mut content);
+                if content == honest.content {
+                    continue;
+                }
+                let argument = argued(&run, &recounted(&run, content));
+                assert!(verified(&run, &argument).is_err(), "element {place}, {exchanged}");
+            }
+        }
+    }
+}
+
+#[test]
+fn products_of_sixteen_bits_are_proven_to_their_ends_and_not_one_order_beside() {
+    let ends = [-32768, -32767, -32640, -1, 0, 1, 32640, 32767];
+    let values = ValueType { dtype: DType::I16, shape: shape(&[64]) };
+    let mut builder = Builder::new(vec![values; 2]);
+    let (low, high) = DType::I16.bounds();
+    let requantise =
+        Requantise { multipliers: vec![i32::MAX], shifts: vec![46], low, high, output: DType::I16 };
+    let operands = [builder.input(0), builder.input(1)];
+    let y = builder.push("y", Primitive::Multiply { requantise }, &operands).expect("valid");
+    let graph = Arc::new(builder.finish(vec![y]).expect("valid"));
+    let pairs = ends.iter().flat_map(|x| ends.map(|y| (*x, y)));
+    let (left, right): (Vec<i16>, Vec<i16>) = pairs.unzip();
+    let batch = |data: Vec<i16>| Batch::new(1, shape(&[64]), Data::I16(data)).expect("filled");
+    let inputs = vec![batch(left), batch(right)];
+    let prepared = Reference.prepare(Arc::clone(&graph)).expect("always");
+    let outputs = prepared.run(&inputs, &mut ()).expect("runs");
+    let case = Case { graph, inputs, outputs, prepared };
+    let run = case.run(Inputs::Private(1), case.outputs.clone()).expect("provable");
+    assert!(verified(&run, &case.proven(&run)).is_ok());
+    // The field cannot tell a product from one that is its order more or less; its parity does.
+    let (whole, _) = run.whole(&case);
+    let taken = case.taken(&run);
+    let split = |column: &Column| matches!(column, Column::Split(split) if split.is_of_products());
+    let at = run.columns.iter().position(split).expect("the product in limbs");
+    let Column::Split(limbs) = &run.columns[at] else { unreachable!("a split") };
+    let mut seen = 0;
+    for place in 0..64 {
+        for order in [i64::from(Element::ORDER_U32), -i64::from(Element::ORDER_U32)] {
+            let mut places = whole[0].clone();
+            if !limbs.shifted(&mut places, place, order) {
+                continue;
+            }
+            seen += 1;
+            run.columns[at + 1..].iter().for_each(|column| run.fill(column, 0, &mut places, &taken));
+            assert!(!run.are_equal(0, &places), "product {place}");
+        }
+    }
+    assert!(seen > 0, "some products have another beside them");
 }
 
 #[test]

@@ -263,12 +263,15 @@ fn a_run_is_proven_and_the_proof_checked_with_the_model_alone() {
     home.fails(&["verify", "bad.proof", "--model", text(&digits)], "E-PRF-13", 4);
     std::fs::write(home.path("cut.proof"), &good[..good.len() - 1]).expect("written");
     home.fails(&["verify", "cut.proof", "--model", text(&digits)], "E-PRF-10", 4);
-    // Trees are not part of proofs yet: refused by name, and nothing is written.
+    // Trees are proven to those who hold them.
     let trees = home.import("breast-cancer-gbt", "breast-cancer");
     let data = test_data("breast-cancer");
-    let said =
-        home.fails(&["prove", text(&trees), "--input", text(&data), "--out", "t.proof"], "E-PRF-01", 3);
-    assert!(said.contains("tree") && !home.path("t.proof").exists(), "{said}");
+    home.json(&["prove", text(&trees), "--input", text(&data), "--out", "t.proof"]);
+    home.json(&["verify", "t.proof", "--model", text(&trees)]);
+    // What needs more memory than it may is refused before it is begun, and nothing is written.
+    let little = ["prove", text(&trees), "--input", text(&data), "--out", "u.proof", "--memory-max", "16"];
+    let said = home.fails(&little, "E-RES-83", 6);
+    assert!(said.contains("MiB") && !home.path("u.proof").exists(), "{said}");
 }
 
 #[test]

@@ -1,0 +1,63 @@
+//! Which tables a run looks something up in.
+
+use p3_field::PrimeCharacteristicRing as _;
+use sealgrid_graph::range::Interval;
+
+use crate::field::Element;
+use crate::maps::narrow;
+
+/// Rows above which a clamp is split.
+pub(super) const SPLIT_ROWS: i64 = 1 << 11;
+/// Most rows of one table.
+pub(super) const ROWS_MAX: i64 = 1 << 17;
+
+/// A table on its way: its rows.
+#[derive(PartialEq)]
+pub(super) enum Rows {
+    /// `0 … 2^bits − 1`, and so on: all integers of an interval.
+    Range(Interval),
+    /// `(t, clamp(t))`.
+    Clamp { from: Interval, low: i32, high: i32 },
+    /// `(sign of q, v, clamp(low + q·2^width + v))`.
+    Select { low: i32, high: i32, width: u32 },
+    /// `(v, v mod 2)` up to a number.
+    Parity(i64),
+    /// `(x, f(x))` from `first` on.
+    Function { first: i64, results: Vec<i32> },
+}
+
+impl Rows {
+    pub(super) fn columns(self) -> Vec<Vec<Element>> {
+        let all = |from: Interval| (from.low..=from.high).map(Element::from_i64).collect::<Vec<_>>();
+        match self {
+            Self::Range(interval) => vec![all(interval)],
+            Self::Clamp { from, low, high } => {
+                let clamped =
+                    (from.low..=from.high).map(|t| Element::from_i64(t.clamp(low.into(), high.into())));
+                vec![all(from), clamped.collect()]
+            }
+            Self::Select { low, high, width } => {
+                let rows: Vec<(i64, i64)> =
+                    (-1..=1).flat_map(|sign| (0..1 << width).map(move |v| (sign, v))).collect();
+                let result = |(sign, v): (i64, i64)| match sign {
+                    -1 => low.into(),
+                    0 => (i64::from(low) + v).min(high.into()),
+                    _ => i64::from(high),
+                };
+                let column = |of: &dyn Fn((i64, i64)) -> i64| {
+                    rows.iter().map(|row| Element::from_i64(of(*row))).collect()
+                };
+                vec![column(&|(sign, _)| sign), column(&|(_, v)| v), column(&result)]
+            }
+            Self::Parity(most) => {
+                let parities = (0..=most).map(|value| Element::from_i64(value & 1));
+                vec![all(Interval { low: 0, high: most }), parities.collect()]
+            }
+            Self::Function { first, results } => {
+                let last = first - 1 + i64::from(narrow(results.len()));
+                let results = results.into_iter().map(Element::from_i32).collect();
+                vec![all(Interval { low: first, high: last }), results]
+            }
+        }
+    }
+}
