@@ -220,7 +220,7 @@ impl Jobs {
             match (durable.wait().await, this.upgrade()) {
                 (Ok(()), Some(jobs)) => {
                     if let Some(trace) = trace {
-                        let step = if trace.is_signed() { Step::Receipt } else { Step::Commit };
+                        let step = if trace.is_alone() { Step::Receipt } else { Step::Commit };
                         jobs.means.traces.step(Some(&trace), step, started, [Attribute::Outcome("ok")]);
                     }
                     jobs.handle(NodeEvent::Stored { ticket });

@@ -195,10 +195,10 @@ impl Traces {
 }
 
 impl JobTrace {
-    /// Whether the job is of one node that signs.
+    /// Whether one node answers alone, with a receipt.
     #[must_use]
-    pub fn is_signed(&self) -> bool {
-        self.verification == Verification::Signed
+    pub fn is_alone(&self) -> bool {
+        self.verification.is_alone()
     }
 
     /// Ends the root.
