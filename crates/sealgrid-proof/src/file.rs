@@ -290,7 +290,7 @@ pub fn plan(
     };
     let run = run.with_values(own);
     let registered = parameters.map_or(0, |own| own.registration.registered.shape.count());
-    let needed = memory(argument::variables(&run)?, run.fractions(), registered);
+    let needed = memory(argument::variables(&run)?, run.variables(), registered);
     if needed > memory_max {
         return Err(ProveError::Memory { needed });
     }
@@ -298,10 +298,11 @@ pub fn plan(
     Ok(Planned { statement, run, witness, outputs })
 }
 
-/// Bytes that a process takes for a proof, about: by the variables of its vector and of its tree of fractions, and its registered parameters. Measured
-/// (docs/reference/benchmarks/proof.md).
-fn memory(vector: usize, fractions: usize, registered: usize) -> u64 {
-    (14 << 20) + (80 << vector) + (60 << fractions) + 330 * registered as u64
+/// Bytes that a process takes for a proof, about: by the variables of its vector, of its tree of fractions and of its sums, and its registered parameters.
+/// Measured (docs/reference/benchmarks/proof.md).
+fn memory(vector: usize, (fractions, sums): (usize, Option<usize>), registered: usize) -> u64 {
+    let sums = sums.map_or(0, |sums| 80u64 << sums);
+    (14 << 20) + (80 << vector) + (60 << fractions) + sums + 330 * registered as u64
 }
 
 impl Planned {

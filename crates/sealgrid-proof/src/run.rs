@@ -297,9 +297,10 @@ impl Run {
         })
     }
 
-    /// Variables of the tree of fractions.
-    pub(crate) fn fractions(&self) -> usize {
-        self.lookups.variables()
+    /// Variables of the tree of fractions, and of the sumcheck over sums that are not committed, if there are any.
+    pub(crate) fn variables(&self) -> (usize, Option<usize>) {
+        let sums = (self.sums.count > 0).then(|| self.sums.variables(self.lookups.places().width()));
+        (self.lookups.variables(), sums)
     }
 
     /// The prover's: with the parameters behind the registration.
