@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use common::*;
 use rand::rngs::StdRng;
+use sealgrid_graph::proving::ProofSystem;
 use sealgrid_node::api;
 use sealgrid_node::client::{ClientError, GridClient, Job, Outcome, Progress};
 use sealgrid_node::fault::Fault;
@@ -20,8 +21,8 @@ use sealgrid_protocol::names::Verification;
 use sealgrid_seal::canonical;
 use sealgrid_verify::{TrustRoots, verify};
 
-fn system() -> Arc<System<StdRng>> {
-    Arc::new(System(rand::make_rng))
+fn system() -> Arc<dyn ProofSystem> {
+    Arc::new(System::<StdRng>(rand::make_rng))
 }
 
 /// A grid whose nodes prove runs of the small model, and may make so many proofs each.
@@ -36,7 +37,7 @@ fn grid(nodes: usize, openings: u32, faults: &[(usize, Fault)]) -> Grid {
         openings: [(path.clone(), openings)].into(),
         ..GridPlan::default()
     };
-    Grid::start_proving(folder, model, path, plan, system())
+    Grid::start_proving(folder, model, path, plan, &system())
 }
 
 async fn client(grid: &Grid, byte: u8) -> GridClient {

@@ -198,7 +198,7 @@ impl Grid {
         model: Model,
         path: PathBuf,
         plan: GridPlan,
-        proofs: Arc<dyn ProofSystem>,
+        proofs: &Arc<dyn ProofSystem>,
     ) -> Self {
         let plan = GridPlan { models: vec![path], ..plan };
         let start = |config: &PathBuf| RunningNode::start_proving(load(config), Some(proofs.clone()));
