@@ -27,6 +27,12 @@ use clap::{CommandFactory as _, Parser};
 use crate::commands::Command;
 use crate::output::Output;
 
+/// Long vectors come and go with every step of a proof. The system's allocator hands each back to the kernel, which clears its pages anew: half of the
+/// time of a proof about a large model. `.cargo/config.toml` asks for huge pages.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// Run and train AI on machines you do not trust, and prove afterwards what happened.
 #[derive(Debug, Parser)]
 #[command(name = "sealgrid", version, propagate_version = true, max_term_width = 100)]
