@@ -2,7 +2,7 @@
 //! sent is uniform and tells nothing; what the verifier would check about values becomes equations about pads (the encrypted transcript
 //! of draft-google-cfrg-libzk). At the end all equations are one claim about the committed pads.
 
-use p3_field::PrimeCharacteristicRing;
+use p3_field::{ExtensionField as _, PrimeCharacteristicRing};
 use rand_core::CryptoRng;
 use sealgrid_seal::digest::labels;
 
@@ -114,6 +114,12 @@ impl<'p> Prover<'p> {
         self.products.push([left, right, product]);
     }
 
+    /// Does the work that is asked before positions are drawn ([`crate::transcript::WORK_BITS`]).
+    pub(crate) fn work(&mut self) {
+        let shown = self.transcript.work();
+        self.wires.push(Challenge::from(shown));
+    }
+
     /// Takes a pad for a value of its own: one that is drawn and not sent.
     pub(crate) fn pad(&mut self) -> Challenge {
         let pad = self.pads.0[self.used];
@@ -206,6 +212,16 @@ impl<'w> Verifier<'w> {
         let wire = *self.wires.next().ok_or(ProofError::Truncated)?;
         self.transcript.absorb(wire);
         Ok(wire)
+    }
+
+    /// Checks the work that is asked before positions are drawn.
+    ///
+    /// # Errors
+    /// [`ProofError`].
+    pub(crate) fn worked(&mut self) -> Result<(), ProofError> {
+        let wire = self.wires.next().ok_or(ProofError::Truncated)?;
+        let shown = wire.as_base().ok_or(ProofError::Wrong)?;
+        if self.transcript.worked(shown) { Ok(()) } else { Err(ProofError::Wrong) }
     }
 
     /// The product of two hidden values, which the prover sends and shows at the end.

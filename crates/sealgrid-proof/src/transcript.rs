@@ -1,15 +1,72 @@
 //! What both sides have said so far, and the challenges that follow from it (Fiat-Shamir over BLAKE3).
 
 use p3_blake3::Blake3;
-use p3_challenger::{CanObserve, FieldChallenger, HashChallenger, SerializingChallenger32};
+use p3_challenger::{
+    CanObserve, CanSample, CanSampleBits, CanSampleUniformBits, FieldChallenger, GrindingChallenger,
+    HashChallenger, ResamplingError, SerializingChallenger32,
+};
 use p3_field::{BasedVectorSpace as _, PrimeField32 as _, PrimeField64 as _};
 use p3_symmetric::Hash;
 use sealgrid_seal::digest::{Digest, Label};
 
 use crate::field::{Challenge, Element};
 
-/// What the library draws from.
-pub(crate) type Challenger = SerializingChallenger32<Element, HashChallenger<u8, Blake3, 32>>;
+type Bytes = SerializingChallenger32<Element, HashChallenger<u8, Blake3, 32>>;
+
+/// Bits of work that a prover does before positions are drawn: it looks for an element after which so many bits that are drawn are zero, `2^16` hashes
+/// or half a millisecond. Whoever wants other positions has to do it again, so the chance to be lucky with them counts so many bits less.
+pub const WORK_BITS: usize = 16;
+/// Of these the library asks for by itself ([`Challenger`]).
+pub(crate) const LIBRARY_WORK_BITS: usize = 1;
+
+/// What the library draws from. Its own work is before every draw of positions, and it makes fewer draws for it, but not of the masks' positions, which are half of
+/// an opening: so it is told of one bit and a level of security that is lower by all others, and these are done here.
+#[derive(Clone, Debug)]
+pub(crate) struct Challenger(Bytes);
+
+impl<T> CanObserve<T> for Challenger
+where
+    Bytes: CanObserve<T>,
+{
+    fn observe(&mut self, value: T) {
+        self.0.observe(value);
+    }
+}
+
+impl<T> CanSample<T> for Challenger
+where
+    Bytes: CanSample<T>,
+{
+    fn sample(&mut self) -> T {
+        self.0.sample()
+    }
+}
+
+impl CanSampleBits<usize> for Challenger {
+    fn sample_bits(&mut self, bits: usize) -> usize {
+        self.0.sample_bits(bits)
+    }
+}
+
+impl CanSampleUniformBits<Element> for Challenger {
+    fn sample_uniform_bits<const RESAMPLE: bool>(&mut self, bits: usize) -> Result<usize, ResamplingError> {
+        self.0.sample_uniform_bits::<RESAMPLE>(bits)
+    }
+}
+
+impl FieldChallenger<Element> for Challenger {}
+
+impl GrindingChallenger for Challenger {
+    type Witness = Element;
+
+    fn grind(&mut self, bits: usize) -> Element {
+        self.0.grind(bits + WORK_BITS - LIBRARY_WORK_BITS)
+    }
+
+    fn check_witness(&mut self, bits: usize, witness: Element) -> bool {
+        self.0.check_witness(bits + WORK_BITS - LIBRARY_WORK_BITS, witness)
+    }
+}
 
 /// A transcript. Both sides begin it with the same label and absorb the whole statement before the first challenge.
 #[derive(Clone, Debug)]
@@ -19,7 +76,7 @@ impl Transcript {
     /// Begins a transcript of one protocol.
     #[must_use]
     pub fn new(label: Label) -> Self {
-        Self(SerializingChallenger32::from_hasher(label.0.as_bytes().to_vec(), Blake3 {}))
+        Self(Challenger(SerializingChallenger32::from_hasher(label.0.as_bytes().to_vec(), Blake3 {})))
     }
 
     /// Absorbs a part of the statement by its digest under `label`.
@@ -45,6 +102,16 @@ impl Transcript {
             number.wrapping_mul(Element::ORDER_U64.into()).wrapping_add(coordinate.as_canonical_u32().into())
         });
         usize::try_from(number % (1 << bits)).expect("fewer bits than a usize")
+    }
+
+    /// Does the [work](WORK_BITS) and absorbs what shows it.
+    pub(crate) fn work(&mut self) -> Element {
+        self.0.grind(LIBRARY_WORK_BITS)
+    }
+
+    /// Whether an element shows the work; absorbs it.
+    pub(crate) fn worked(&mut self, shown: Element) -> bool {
+        self.0.check_witness(LIBRARY_WORK_BITS, shown)
     }
 
     /// For the library's parts, which absorb and draw by themselves.

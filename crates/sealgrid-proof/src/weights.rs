@@ -26,10 +26,11 @@ use crate::channel::{ProofError, Prover, Verifier};
 use crate::commit::{Trees, guarded, read, trees};
 use crate::field::{Challenge, DEGREE, Element, random, wipe};
 use crate::hidden::Hidden;
+use crate::transcript::WORK_BITS;
 
 /// Columns that a proof opens: each misses another word with probability at most `(1 + rate) / 2` and the rate is at most `1/4`, so
-/// all of them with less than `2^-104`.
-pub const QUERIES: usize = 154;
+/// all of them with less than `2^-88`, and the work before they are drawn makes that `2^-104`.
+pub const QUERIES: usize = 130;
 /// Most openings that a commitment may be made for.
 pub const OPENINGS_MAX: u32 = 1 << 12;
 /// Words are at most as long as the field has roots of unity.
@@ -72,7 +73,8 @@ impl Shape {
             return Err(BadShape);
         }
         // Few rows, because each brings pads; short ones, because the tree has a leaf for each of their codeword's elements.
-        let row_bits = count.next_power_of_two().ilog2().saturating_sub(2).clamp(11, 16);
+        let bits = count.next_power_of_two().ilog2();
+        let row_bits = bits.saturating_sub(2).clamp(bits.clamp(11, 13), 16);
         Ok(Self::of_rows(count, row_bits, openings))
     }
 
@@ -236,6 +238,7 @@ impl Parameters {
     pub(crate) fn prove(&self, channel: &mut Prover<'_>) {
         // The challenges are the verifier's, to weigh rows and columns with.
         let _rows = channel.challenge();
+        channel.work();
         let positions = positions(self.registered.shape, |bits| channel.position(bits));
         let opened: Opened = unsalted().open_multi_batch(&positions, &self.tree);
         channel.attach(postcard::to_allocvec(&opened).expect("plain data in memory"));
@@ -262,6 +265,7 @@ impl Registered {
     ) -> Result<impl FnOnce() -> Result<ContentClaim, ProofError> + Send + use<'c>, ProofError> {
         let shape = self.shape;
         let row = channel.challenge();
+        channel.worked()?;
         let positions = positions(shape, |bits| channel.position(bits));
         let opened = channel.attached()?;
         let column = channel.challenge();
@@ -309,11 +313,11 @@ impl Registered {
         ((self.shape.rows() << self.shape.length_bits) + QUERIES) as u64
     }
 
-    /// The probability that other parameters agree at all opened columns.
+    /// The probability that other parameters agree at all opened columns, for one who does the work once.
     pub(crate) fn missed(&self) -> f64 {
         let rate = (self.shape.row + self.shape.pads) as f64 / (1u64 << self.shape.length_bits) as f64;
         let each = f64::midpoint(1.0, rate);
-        each.powi(i32::try_from(QUERIES).expect("few"))
+        each.powi(i32::try_from(QUERIES).expect("few")) * (-(WORK_BITS as f64)).exp2()
     }
 }
 
@@ -411,7 +415,7 @@ mod tests {
             let registered = parameters.registered();
             let own = content(&parameters);
             let bits = convinces(&parameters, &own, registered).expect("an honest proof");
-            assert!((100.0..104.0).contains(&bits), "{bits}");
+            assert!((100.0..105.0).contains(&bits), "{bits}");
             // A parameter, the last one, a pad, the last pad.
             for place in [0, count as usize - 1, registered.shape.elements(), own.len() - 1] {
                 let mut other = own.clone();
