@@ -90,20 +90,23 @@ pub enum ProvingError {
     },
 }
 
-/// Makes provers and verifiers of models.
-pub trait ProofSystem: Send + Sync {
-    /// A prover of a registered model.
-    ///
-    /// # Errors
-    /// [`ProvingError`] when the model is not registered, or cannot be proven.
-    fn prover(&self, model: Model) -> Result<Box<dyn Prover>, ProvingError>;
-
+/// Makes verifiers of models: the half of a proof system that whoever checks needs, and which brings no prover with it.
+pub trait Verifiers: Send + Sync {
     /// A verifier from what was published of a registered model, as [`Prover::publish`] yields it. Nobody has to be trusted
     /// for it: its registration was checked.
     ///
     /// # Errors
     /// [`ProvingError`] when it is not what such a file must be.
     fn verifier(&self, published: &[u8]) -> Result<Box<dyn Verifier>, ProvingError>;
+}
+
+/// Makes provers and verifiers of models.
+pub trait ProofSystem: Verifiers {
+    /// A prover of a registered model.
+    ///
+    /// # Errors
+    /// [`ProvingError`] when the model is not registered, or cannot be proven.
+    fn prover(&self, model: Model) -> Result<Box<dyn Prover>, ProvingError>;
 }
 
 /// Proves runs of one registered model. A registration bears a number of openings: each proof spends one, and so does

@@ -13,7 +13,9 @@ use std::time::Duration;
 use sealgrid_graph::execute::{Batch, BatchRef, ExecuteError, Executor, Observer, Prepared};
 use sealgrid_graph::integer::Graph;
 use sealgrid_graph::model::Model;
-use sealgrid_graph::proving::{Asked, Openings, ProofSystem, ProvenRun, Prover, ProvingError, Verifier};
+use sealgrid_graph::proving::{
+    Asked, Openings, ProofSystem, ProvenRun, Prover, ProvingError, Verifier, Verifiers,
+};
 use sealgrid_graph::reference::{self, Reference};
 use sealgrid_graph::tensor::Data;
 
@@ -116,7 +118,9 @@ impl ProofSystem for FaultyProofs {
             Fault::Slow | Fault::Crash => honest,
         })
     }
+}
 
+impl Verifiers for FaultyProofs {
     fn verifier(&self, published: &[u8]) -> Result<Box<dyn Verifier>, ProvingError> {
         self.honest.verifier(published)
     }

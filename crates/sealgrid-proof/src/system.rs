@@ -4,7 +4,7 @@ use rand_core::CryptoRng;
 use sealgrid_graph::execute::{Batch, Prepared};
 use sealgrid_graph::model::{Model, PublicModel};
 use sealgrid_graph::proving::{
-    Asked, Openings, ProofSystem, ProvenRun, Prover, ProvingError, Side, Statement, Verifier,
+    Asked, Openings, ProofSystem, ProvenRun, Prover, ProvingError, Side, Statement, Verifier, Verifiers,
 };
 use sealgrid_seal::digest::{Commitment, CommitmentKey};
 
@@ -61,7 +61,9 @@ impl<R: CryptoRng + 'static> ProofSystem for System<R> {
         let own = RegisteredParameters::of(&model).map_err(|error| not_registered(&error))?;
         Ok(Box::new(ModelProver { model, own, entropy: self.0 }))
     }
+}
 
+impl<R: CryptoRng + 'static> Verifiers for System<R> {
     fn verifier(&self, published: &[u8]) -> Result<Box<dyn Verifier>, ProvingError> {
         let published = RegisteredModel::from_bytes(published).map_err(|error| not_registered(&error))?;
         let bits = published.verify(&mut (self.0)()).map_err(|error| not_registered(&error))?;

@@ -3,6 +3,7 @@
 //! # Tasks
 //! - Say whom you trust: [`TrustRoots`], from a folder of two text files or one canonical file.
 //! - Judge a receipt: [`verify`], with what its owner discloses ([`Disclosure`]) or without.
+//! - Judge a proof, or what was published of a model: [`proofs`].
 //! - Show the verdict: [`Verdict::text`], [`Verdict::json`], [`Verdict::exit_status`].
 //!
 //! # How it works
@@ -15,6 +16,9 @@
 //! No network, no clock, no disk, no account: the manifest of this crate is the trusted base, and a test holds it.
 //!
 //! [`Judge`]: sealgrid_protocol::receipt::Judge
+
+#[cfg(feature = "proofs")]
+pub mod proofs;
 
 mod roots;
 

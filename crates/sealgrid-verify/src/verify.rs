@@ -1,7 +1,7 @@
 //! One pass over a receipt file, from bytes to verdict.
 
 use sealgrid_graph::execute::Batch;
-use sealgrid_graph::proving::{ProofSystem, Verifier};
+use sealgrid_graph::proving::{Verifier, Verifiers};
 use sealgrid_protocol::claims::{Claims, EvidenceKind};
 use sealgrid_protocol::machine::Millis;
 use sealgrid_protocol::names::{Protection, Verification};
@@ -31,7 +31,7 @@ pub fn verify(
     roots: &TrustRoots,
     at: Millis,
     disclosed: Option<&Disclosure<'_>>,
-    system: Option<&dyn ProofSystem>,
+    system: Option<&dyn Verifiers>,
 ) -> Verdict {
     let mut receipt = Vec::new();
     let opened = read(file, at, &mut receipt);

@@ -8,7 +8,7 @@ use rand_chacha::rand_core::SeedableRng as _;
 use sealgrid_graph::arbitrary::small_model;
 use sealgrid_graph::execute::{Batch, Executor as _};
 use sealgrid_graph::model::Model;
-use sealgrid_graph::proving::{Asked, ProofSystem as _, Prover, Side};
+use sealgrid_graph::proving::{Asked, ProofSystem as _, Prover, Side, Verifiers as _};
 use sealgrid_graph::reference::Reference;
 use sealgrid_graph::tensor::{Data, Shape};
 use sealgrid_proof::file::RegisteredParameters;

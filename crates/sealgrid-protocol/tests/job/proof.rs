@@ -6,7 +6,7 @@ use rand_chacha::ChaCha20Rng;
 use sealgrid_graph::arbitrary::small_model;
 use sealgrid_graph::execute::{Batch, Executor as _, Prepared};
 use sealgrid_graph::model::Model;
-use sealgrid_graph::proving::{ProofSystem as _, Prover, Side, Verifier};
+use sealgrid_graph::proving::{ProofSystem as _, Prover, Side, Verifier, Verifiers as _};
 use sealgrid_graph::reference::Reference;
 use sealgrid_graph::tensor::{Data, Shape};
 use sealgrid_proof::file::RegisteredParameters;

@@ -1,6 +1,6 @@
 //! Does the proof lead from the committed input to this output, by the registered model?
 
-use sealgrid_graph::proving::{ProofSystem, Verifier};
+use sealgrid_graph::proving::{Verifier, Verifiers};
 use sealgrid_protocol::claims::EvidenceKind;
 use sealgrid_protocol::receipt::{Context, Finding, Judge, Status};
 
@@ -11,10 +11,7 @@ pub struct ProofJudge<'a> {
 }
 
 /// The verifier of the receipt's own model, from the registration that stands beside the proof.
-pub fn verifier(
-    context: &Context<'_>,
-    system: Option<&dyn ProofSystem>,
-) -> Result<Box<dyn Verifier>, String> {
+pub fn verifier(context: &Context<'_>, system: Option<&dyn Verifiers>) -> Result<Box<dyn Verifier>, String> {
     let system = system.ok_or("this program verifies no zero-knowledge proofs")?;
     let published = context.file.evidence(EvidenceKind::Registration);
     let published = published.ok_or("the receipt carries no registration evidence")?;
