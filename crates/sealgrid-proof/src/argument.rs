@@ -7,19 +7,24 @@
 //!
 //! The statement must be in the transcript before; nothing is drawn before the commitment is.
 
+use std::ops::Range;
+use std::sync::Arc;
+
 use p3_field::{BasedVectorSpace as _, Field as _, PackedFieldExtension as _, PrimeCharacteristicRing as _};
 use rand_core::CryptoRng;
 
 use crate::channel::{PadClaim, Pads, ProofError, Prover, Sent, Verifier};
 use crate::commit::{Commitment, Scheme, VARIABLES_MAX, VARIABLES_MIN, opening_bits};
 use crate::field::{
-    Challenge, DEGREE, Element, LANES, basis, evaluate_from, pack, random, soundness_bits, wipe,
+    Challenge, DEGREE, Element, LANES, basis, equality_at, equality_of_both, equality_within, evaluate_from,
+    pack, random, soundness_bits, wipe,
 };
 use crate::hidden::Hidden;
 use crate::last::{self, Block, Last};
 use crate::lookups::{Pulled, Witness};
 use crate::threads::both;
 use crate::transcript::Transcript;
+use crate::weights::Opened;
 
 /// A claim about the content: `Σ functional·content = value`.
 #[derive(Clone, Debug)]
@@ -30,11 +35,26 @@ pub struct ContentClaim {
     pub value: Hidden,
 }
 
-/// What weighs a part of the content: places of several records, or rows of several elements, the weight of `content[start + place·R + record]` being
-/// `places[place]·records[record]`. `R`, the number of `records`, is a power of two, and `start` a multiple of it.
+/// What weighs a part of the content.
 #[derive(Clone, Debug)]
 pub struct Part {
     start: usize,
+    weights: Weights,
+}
+
+#[derive(Clone, Debug)]
+enum Weights {
+    /// Places of several records, or rows of several elements: the weight of `content[start + place·R + record]` is `places[place]·records[record]`. `R`, the
+    /// number of `records`, is a power of two, and `start` a multiple of it.
+    Product(Product),
+    /// Of `content[i]`, for `i` below a count, `eq(point, i)`. It begins where the content does.
+    Equal { count: usize, point: Vec<Challenge> },
+    /// Rows of `2^bits` elements that stand aligned, each weighed with coefficients of opened columns from the first one on.
+    Opened { rows: Vec<Challenge>, opened: Arc<Opened>, first: usize, bits: usize },
+}
+
+#[derive(Clone, Debug)]
+struct Product {
     places: Vec<Challenge>,
     records: Vec<Challenge>,
 }
@@ -43,7 +63,7 @@ impl Part {
     /// One weight an element, from `start` on.
     #[must_use]
     pub fn plain(start: usize, weights: Vec<Challenge>) -> Self {
-        Self { start, places: weights, records: vec![Challenge::ONE] }
+        Self { start, weights: Weights::Product(Product { places: weights, records: vec![Challenge::ONE] }) }
     }
 
     /// A weight for each place and one for each record.
@@ -56,13 +76,72 @@ impl Part {
             records.len().is_power_of_two() && start.is_multiple_of(records.len()),
             "an aligned part, so that its value at a point is a product"
         );
-        Self { start, places, records: records.to_vec() }
+        Self { start, weights: Weights::Product(Product { places, records: records.to_vec() }) }
     }
 
-    /// Adds it, times a factor, to a functional of the whole vector.
+    /// `eq(point, i)` for each `content[i]` with `i` below `count`.
+    pub(crate) fn equal(count: usize, point: Vec<Challenge>) -> Self {
+        Self { start: 0, weights: Weights::Equal { count, point } }
+    }
+
+    /// Rows of elements, which weigh `rows` times those coefficients of opened columns that stand in a range of a power of two.
+    pub(crate) fn opened(
+        start: usize,
+        rows: Vec<Challenge>,
+        opened: &Arc<Opened>,
+        range: &Range<usize>,
+    ) -> Self {
+        assert!(range.len().is_power_of_two(), "a part of a power of two");
+        if !start.is_multiple_of(range.len()) {
+            let own = &opened.coefficients()[range.clone()];
+            return Self::plain(start, rows.iter().flat_map(|row| own.iter().map(|it| *row * *it)).collect());
+        }
+        let bits = range.len().ilog2() as usize;
+        let weights = Weights::Opened { rows, opened: Arc::clone(opened), first: range.start, bits };
+        Self { start, weights }
+    }
+
+    /// Weight by weight.
+    fn product(&self) -> Product {
+        match &self.weights {
+            Weights::Product(product) => product.clone(),
+            Weights::Equal { count, point } => {
+                let bits = count.next_power_of_two().ilog2() as usize;
+                let (outside, within) = point.split_at(point.len().saturating_sub(bits));
+                let outside = equality_at(outside, 0);
+                let mut places = equality_within(within, 0..*count);
+                places.iter_mut().for_each(|place| *place *= outside);
+                Product { places, records: vec![Challenge::ONE] }
+            }
+            Weights::Opened { rows, opened, first, bits } => {
+                let records = opened.coefficients()[*first..][..1 << bits].to_vec();
+                Product { places: rows.clone(), records }
+            }
+        }
+    }
+
+    /// The value of its multilinear extension on the vector's cube.
+    fn at(&self, point: &[Challenge]) -> Challenge {
+        match &self.weights {
+            Weights::Product(Product { places, records }) => {
+                let (of_places, of_records) = point.split_at(point.len() - records.len().ilog2() as usize);
+                let record = evaluate_from(records, 0, of_records);
+                record * evaluate_from(places, self.start / records.len(), of_places)
+            }
+            Weights::Equal { count, point: of } => equality_of_both(of, point, *count),
+            Weights::Opened { rows, opened, first, bits } => {
+                let (of_rows, within) = point.split_at(point.len() - bits);
+                opened.at(*first, within) * evaluate_from(rows, self.start >> bits, of_rows)
+            }
+        }
+    }
+}
+
+impl Product {
+    /// Adds it, times a factor, to a functional from some place on.
     fn add(&self, factor: Challenge, functional: &mut [Challenge]) {
         let records: Vec<Challenge> = self.records.iter().map(|record| *record * factor).collect();
-        let chunks = functional[self.start..].chunks_exact_mut(records.len()).zip(&self.places);
+        let chunks = functional.chunks_exact_mut(records.len()).zip(&self.places);
         // Most parts say nothing of some places.
         let chunks = chunks.filter(|(_, place)| !place.is_zero());
         if records.len() < LANES {
@@ -83,23 +162,14 @@ impl Part {
         }
     }
 
-    /// Takes on another part, times a factor, if it weighs the same records' places.
+    /// Takes on another part from the same place on, times a factor, if it weighs the same records' places.
     fn takes(&mut self, factor: Challenge, other: &Self) -> bool {
-        let same = self.start == other.start
-            && self.places.len() == other.places.len()
-            && self.records == other.records;
+        let same = self.places.len() == other.places.len() && self.records == other.records;
         if same {
             let places = self.places.iter_mut().zip(&other.places);
             places.for_each(|(place, other)| *place += factor * *other);
         }
         same
-    }
-
-    /// The value of its multilinear extension on the vector's cube.
-    fn at(&self, point: &[Challenge]) -> Challenge {
-        let (places, records) = point.split_at(point.len() - self.records.len().ilog2() as usize);
-        let record = evaluate_from(&self.records, 0, records);
-        record * evaluate_from(&self.places, self.start / self.records.len(), places)
     }
 }
 
@@ -222,19 +292,21 @@ impl Merged {
 
     fn functional(&self, layout: &Layout) -> Vec<Challenge> {
         let mut functional = vec![Challenge::ZERO; 1 << layout.variables];
-        let (batched, plain): (Vec<_>, Vec<_>) =
-            self.parts.iter().partition(|(_, part)| part.records.len() > 1);
-        plain.into_iter().for_each(|(factor, part)| part.add(*factor, &mut functional));
         // Several claims weigh the same records: they are merged before each place is multiplied by each record.
-        let mut merged: Vec<Part> = Vec::new();
-        for (factor, part) in batched {
-            if !merged.iter_mut().any(|merged| merged.takes(*factor, part)) {
-                let mut part = part.clone();
-                part.places.iter_mut().for_each(|place| *place *= *factor);
-                merged.push(part);
+        let mut merged: Vec<(usize, Product)> = Vec::new();
+        for (factor, part) in &self.parts {
+            let mut product = part.product();
+            if product.records.len() == 1 {
+                product.add(*factor, &mut functional[part.start..]);
+            } else if !merged
+                .iter_mut()
+                .any(|(start, own)| *start == part.start && own.takes(*factor, &product))
+            {
+                product.places.iter_mut().for_each(|place| *place *= *factor);
+                merged.push((part.start, product));
             }
         }
-        merged.iter().for_each(|part| part.add(Challenge::ONE, &mut functional));
+        merged.iter().for_each(|(start, product)| product.add(Challenge::ONE, &mut functional[*start..]));
         functional
     }
 

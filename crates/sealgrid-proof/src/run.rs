@@ -131,6 +131,8 @@ pub struct Run {
     tied: Vec<Tied>,
     sums: Sums,
     private: Option<Private>,
+    /// Private parameters that are values themselves: their sums, and where they stand among the places.
+    constants: Vec<(usize, usize)>,
 }
 
 /// Values of a run that are equal to others, all records' of each form one behind the other.
@@ -289,6 +291,7 @@ impl Run {
             shown: builder.shown,
             equal,
             tied: [inputs, ends].into_iter().flatten().collect(),
+            constants: builder.constants,
             sums: builder.sums,
             private: builder.private.map(|private| Private {
                 registered: private.registration.registered.clone(),
@@ -340,8 +343,11 @@ impl Run {
         let taken = self.taken(prepared, inputs)?;
         let layout = self.lookups.places();
         let mut places = vec![Element::ZERO; layout.count];
-        self.begin(&mut places);
+        self.begin(&mut places, &taken.weights);
         let mut content = vec![Element::ZERO; layout.content()];
+        if let Some(private) = &self.private {
+            private.parameters.as_ref().expect("the prover's").begin(&mut content);
+        }
         layout.put_shared(&places, &mut content);
         let mut lists = self.lookups.lists();
         for record in 0..layout.records {
@@ -356,10 +362,10 @@ impl Run {
     }
 
     /// Writes what all records share, among places.
-    fn begin(&self, places: &mut [Element]) {
-        if let Some(private) = &self.private {
-            let parameters = private.parameters.as_ref().expect("the prover's");
-            parameters.begin(&mut places[self.lookups.places().open..]);
+    fn begin(&self, places: &mut [Element], weights: &[i32]) {
+        for (layer, start) in &self.constants {
+            let values = self.sums.layers[*layer].values(&[], weights);
+            places[*start..][..values.len()].copy_from_slice(&values);
         }
         for tied in &self.tied {
             tied.own.as_ref().expect("the prover's").begin(&mut places[tied.start..]);
@@ -421,10 +427,12 @@ impl Run {
         }
     }
 
-    /// Private parameters as integers; none that are public.
-    fn weights(&self) -> Vec<i64> {
+    /// Private parameters as integers, as they are registered; none that are public.
+    fn weights(&self) -> Vec<i32> {
         let parameters = self.private.iter().flat_map(|private| &private.parameters);
-        parameters.flat_map(|own| own.elements()).map(|element| signed(*element)).collect()
+        let elements = parameters.flat_map(|own| own.elements());
+        // Half of the field's order is less than 2^31.
+        elements.map(|element| i32::try_from(signed(*element)).expect("31 bits")).collect()
     }
 
     /// Inputs that are told, among the places of a record.
@@ -437,7 +445,7 @@ impl Run {
     }
 
     /// The sums of a layer, among places of which its operand is filled.
-    fn fill_sums(&self, places: &mut [Element], layer: usize, weights: &[i64]) {
+    fn fill_sums(&self, places: &mut [Element], layer: usize, weights: &[i32]) {
         let layer = &self.sums.layers[layer];
         let sums = layer.values(places, weights);
         places[layer.sums..][..sums.len()].copy_from_slice(&sums);
@@ -523,7 +531,8 @@ impl Run {
     /// What is left to show of one side of the sums.
     fn side(&self, side: Side) -> Result<ContentClaim, ProofError> {
         let places = self.lookups.places();
-        let mut claim = ContentClaim { functional: vec![Part::plain(0, side.parameters)], value: side.value };
+        let parameters = side.parameters.map(|point| Part::equal(self.sums.parameters, point));
+        let mut claim = ContentClaim { functional: parameters.into_iter().collect(), value: side.value };
         for (Pulled { mut functional, known }, records) in side.pulled {
             // No sum is made of sums: what one has a part in would be shown by nobody.
             if functional[..self.sums.count].iter().any(|weight| !weight.is_zero()) {
@@ -624,7 +633,7 @@ struct Taken {
     records: usize,
     inputs: Vec<Vec<i32>>,
     outputs: HashMap<usize, Vec<i32>>,
-    weights: Vec<i64>,
+    weights: Vec<i32>,
 }
 
 impl Taken {

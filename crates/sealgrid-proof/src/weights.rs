@@ -10,6 +10,8 @@
 //! pads for `R` openings bears `R` proofs, and not one more.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
+use std::sync::{Arc, OnceLock};
 
 use p3_commit::Mmcs as _;
 use p3_dft::{Radix2DFTSmallBatch, TwoAdicSubgroupDft as _};
@@ -26,6 +28,7 @@ use crate::channel::{ProofError, Prover, Verifier};
 use crate::commit::{Trees, guarded, read, trees};
 use crate::field::{Challenge, DEGREE, Element, random, wipe};
 use crate::hidden::Hidden;
+use crate::order::powers;
 
 /// Columns that a proof opens: each misses another word with probability at most `(1 + rate) / 2` and the rate is at most `1/4`, so
 /// all of them with less than `2^-104`.
@@ -37,7 +40,7 @@ const LENGTH_BITS_MAX: usize = 24;
 
 /// Salted: whoever has seen all openings could otherwise try parameters against the leaves that were not opened.
 type Salted = Trees<ChaCha20Rng>;
-type Opened = (Vec<Vec<Vec<Element>>>, <Salted as p3_commit::Mmcs<Element>>::MultiProof);
+type Shown = (Vec<Vec<Vec<Element>>>, <Salted as p3_commit::Mmcs<Element>>::MultiProof);
 
 /// For opening and checking, which draw no salt.
 fn unsalted() -> Salted {
@@ -126,26 +129,66 @@ impl Shape {
         self.elements() + self.all_pads()
     }
 
-    /// `Σ_i weight_i · ω^(position_i·j)`: what the `j`-th coefficient of every row has to do with the opened columns, for all `j` below a word's length.
-    fn coefficients(self, positions: &[usize], weights: &[Challenge]) -> Vec<Challenge> {
-        // Few positions are opened, so with j = width·j' + j'' the sum over positions that are equal modulo the height is taken first, for each j'';
-        // what is left are short transforms side by side.
-        let height_bits = self.length_bits.min(9);
-        let (height, width) = (1 << height_bits, 1 << (self.length_bits - height_bits));
-        let root = Element::two_adic_generator(self.length_bits);
-        let mut sums = vec![Challenge::ZERO; height * width];
-        for (position, weight) in positions.iter().zip(weights) {
-            let (root, mut weight) = (root.exp_u64(*position as u64), *weight);
-            for sum in &mut sums[position % height * width..][..width] {
-                *sum += weight;
-                weight *= root;
-            }
-        }
-        Radix2DFTSmallBatch::<Element>::default().dft_algebra_batch(RowMajorMatrix::new(sums, width)).values
+    /// The parts of a row's pads, powers of two, which stand apart in a vector: those of all rows one behind the other.
+    fn pad_parts(self) -> impl Iterator<Item = Range<usize>> {
+        powers(self.pads)
     }
 
     fn dimensions(self) -> Dimensions {
         Dimensions { width: self.rows(), height: 1 << self.length_bits }
+    }
+}
+
+/// Columns that were opened, weighed: what coefficients of rows have to do with them.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    length_bits: usize,
+    positions: Vec<usize>,
+    weights: Vec<Challenge>,
+    coefficients: OnceLock<Vec<Challenge>>,
+}
+
+impl Opened {
+    fn new(shape: Shape, positions: Vec<usize>, weights: Vec<Challenge>) -> Self {
+        Self { length_bits: shape.length_bits, positions, weights, coefficients: OnceLock::new() }
+    }
+
+    /// `Σ_i weight_i · ω^(position_i·j)`: what the `j`-th coefficient of every row has to do with the opened columns, for all `j` below a word's length.
+    pub(crate) fn coefficients(&self) -> &[Challenge] {
+        self.coefficients.get_or_init(|| {
+            // Few positions are opened, so with j = width·j' + j'' the sum over positions that are equal modulo the height is taken first, for each j'';
+            // what is left are short transforms side by side.
+            let height_bits = self.length_bits.min(9);
+            let (height, width) = (1 << height_bits, 1 << (self.length_bits - height_bits));
+            let root = Element::two_adic_generator(self.length_bits);
+            let mut sums = vec![Challenge::ZERO; height * width];
+            for (position, weight) in self.positions.iter().zip(&self.weights) {
+                let (root, mut weight) = (root.exp_u64(*position as u64), *weight);
+                for sum in &mut sums[position % height * width..][..width] {
+                    *sum += weight;
+                    weight *= root;
+                }
+            }
+            Radix2DFTSmallBatch::<Element>::default()
+                .dft_algebra_batch(RowMajorMatrix::new(sums, width))
+                .values
+        })
+    }
+
+    /// `Σ_j coefficient_(first + j) · eq(point, j)` over a cube: powers of a root are a product over the cube's variables, so no coefficient is made.
+    pub(crate) fn at(&self, first: usize, point: &[Challenge]) -> Challenge {
+        let root = Element::two_adic_generator(self.length_bits);
+        let of_position = |(position, weight): (&usize, &Challenge)| {
+            let root = root.exp_u64(*position as u64);
+            let mut power = root;
+            let mut product = *weight * root.exp_u64(first as u64);
+            for coordinate in point.iter().rev() {
+                product *= *coordinate * (power - Element::ONE) + Element::ONE;
+                power = power.square();
+            }
+            product
+        };
+        self.positions.iter().zip(&self.weights).map(of_position).sum()
     }
 }
 
@@ -225,11 +268,16 @@ impl Parameters {
         &self.elements
     }
 
-    /// What a content, or a part of it, begins with: the parameters, zeros behind them, and the pads, row by row.
+    /// What a content, or a part of it, begins with: the parameters, zeros behind them, and the pads, each part of them row by row.
     pub(crate) fn begin(&self, content: &mut [Element]) {
         let (elements, pads) = content[..self.registered.shape.taken()].split_at_mut(self.elements.len());
         elements.copy_from_slice(&self.elements);
-        pads.copy_from_slice(&self.pads);
+        let shape = self.registered.shape;
+        for part in shape.pad_parts() {
+            let to = pads[shape.rows() * part.start..].chunks_exact_mut(part.len());
+            to.zip(self.pads.chunks_exact(shape.pads))
+                .for_each(|(to, row)| to.copy_from_slice(&row[part.clone()]));
+        }
     }
 
     /// Opens the columns that are drawn now.
@@ -237,7 +285,7 @@ impl Parameters {
         // The challenges are the verifier's, to weigh rows and columns with.
         let _rows = channel.challenge();
         let positions = positions(self.registered.shape, |bits| channel.position(bits));
-        let opened: Opened = unsalted().open_multi_batch(&positions, &self.tree);
+        let opened: Shown = unsalted().open_multi_batch(&positions, &self.tree);
         channel.attach(postcard::to_allocvec(&opened).expect("plain data in memory"));
         let _columns = channel.challenge();
     }
@@ -274,25 +322,20 @@ impl Registered {
                 let sum: Challenge = rows.iter().zip(column).map(|(row, element)| *row * *element).sum();
                 value += *weight * sum;
             }
-            let coefficients = shape.coefficients(&positions, &weights);
-            let (elements, pads) = coefficients[..shape.row + shape.pads].split_at(shape.row);
-            // Rows of a power of two that stand aligned weigh their elements with a product; other rows one by one.
-            let mut functional = Vec::new();
-            for (start, coefficients) in [(start, elements), (start + shape.elements(), pads)] {
-                functional.push(if coefficients.len().is_power_of_two() && start % coefficients.len() == 0 {
-                    Part::of_records(start, rows.clone(), coefficients)
-                } else {
-                    let weights = rows.iter().flat_map(|row| coefficients.iter().map(|it| *row * *it));
-                    Part::plain(start, weights.collect())
-                });
-            }
+            let opened = Arc::new(Opened::new(shape, positions, weights));
+            let mut functional = vec![Part::opened(start, rows.clone(), &opened, &(0..shape.row))];
+            let start = start + shape.elements();
+            functional.extend(shape.pad_parts().map(|part| {
+                let own = shape.row + part.start..shape.row + part.end;
+                Part::opened(start + shape.rows() * part.start, rows.clone(), &opened, &own)
+            }));
             Ok(ContentClaim { functional, value: Hidden::known(value) })
         })
     }
 
     /// The columns at `positions` that `bytes` show.
     fn opened(&self, positions: &[usize], bytes: &[u8]) -> Result<Vec<Vec<Element>>, ProofError> {
-        let (values, proof): Opened = read(bytes)?;
+        let (values, proof): Shown = read(bytes)?;
         let one_matrix = values.iter().all(|matrices| matrices.len() == 1);
         if values.len() != positions.len() || !one_matrix {
             return Err(ProofError::Wrong);
@@ -321,6 +364,7 @@ impl Registered {
 mod tests {
     use super::*;
     use crate::argument::{self, Conversation, Later};
+    use crate::field::evaluate;
     use crate::lookups::{Pulled, Witness};
     use crate::transcript::Transcript;
 
@@ -445,13 +489,19 @@ mod tests {
             let shape = Shape::new(count, openings).expect("in bounds");
             let positions = [0, 1, 511, 512, 777, (1 << shape.length_bits) - 1];
             let weights: Vec<Challenge> = (1..7).map(Challenge::from_u32).collect();
-            let coefficients = shape.coefficients(&positions, &weights);
+            let opened = Opened::new(shape, positions.to_vec(), weights.clone());
+            let coefficients = opened.coefficients();
             let root = Element::two_adic_generator(shape.length_bits);
             for j in [0, 1, 2, 100, 513, shape.row + shape.pads - 1] {
                 let power = |position: usize| root.exp_u64((position * j) as u64);
                 let terms =
                     positions.iter().zip(&weights).map(|(position, weight)| *weight * power(*position));
                 assert_eq!(coefficients[j], terms.sum::<Challenge>(), "coefficient {j}");
+            }
+            for (first, bits) in [(0, 0), (5, 3), (shape.row, 7)] {
+                let point: Vec<Challenge> = (0..bits).map(|at| Challenge::from_u32(3 * at + 7)).collect();
+                let expected = evaluate(&coefficients[first..][..1 << bits], &point);
+                assert_eq!(opened.at(first, &point), expected, "{bits} variables from {first} on");
             }
         }
     }

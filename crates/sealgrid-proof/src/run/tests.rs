@@ -226,7 +226,7 @@ impl Run {
         let of_record = |record| {
             // Not what any column has.
             let mut places = vec![Element::from_u32(0x5ea1_9d1d); layout.count];
-            self.begin(&mut places);
+            self.begin(&mut places, &taken.weights);
             self.fill_shown(record, &mut places);
             for (index, column) in self.columns.iter().enumerate() {
                 let before = places.clone();
