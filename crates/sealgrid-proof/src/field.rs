@@ -288,21 +288,34 @@ fn first_product<A: Algebra<Challenge> + Copy>(left: &[A], right: &[A]) -> [A; 2
     sums
 }
 
-/// [`product_rounds`] whose right side is of the base field, which leaves it in the first round: what both sides come to, and the point.
+/// [`product_rounds`] whose right side is of the base field, which leaves it in the first round: what both sides come to, and the point. Both sides are as
+/// long; what is missing of a power of two is zeros.
 pub(crate) fn product_rounds_of(
     mut left: Vec<Challenge>,
     right: &[Element],
     mut say: impl FnMut(Challenge, Challenge) -> Challenge,
 ) -> ([Challenge; 2], Vec<Challenge>) {
-    if left.len() < 4 * LANES {
+    assert!(left.len() == right.len() && !left.is_empty(), "two sides of one length");
+    let whole = left.len().next_power_of_two();
+    if whole < 4 * LANES || !left.len().is_multiple_of(LANES) {
         let mut right: Vec<Challenge> = right.iter().map(|right| Challenge::from(*right)).collect();
+        for side in [&mut left, &mut right] {
+            side.resize(whole, Challenge::ZERO);
+        }
         let point = product_rounds(&mut left, &mut right, say);
         return ([left[0], right[0]], point);
     }
-    let half = left.len() / 2;
+    let half = whole / 2;
     let pairs = |low: usize| {
-        let left = [low, low + half].map(|at| Packed::from_ext_slice(&left[at..at + LANES]));
-        (left, [low, low + half].map(|at| *PackedElement::from_slice(&right[at..at + LANES])))
+        let lefts = [low, low + half].map(|at| match left.get(at..at + LANES) {
+            Some(left) => Packed::from_ext_slice(left),
+            None => Packed::ZERO,
+        });
+        let rights = [low, low + half].map(|at| match right.get(at..at + LANES) {
+            Some(right) => *PackedElement::from_slice(right),
+            None => PackedElement::ZERO,
+        });
+        (lefts, rights)
     };
     let middle = half / (2 * LANES) * LANES;
     let measured = |range: Range<usize>| {
@@ -413,6 +426,28 @@ mod tests {
                 assert_eq!(equality_within(&one, count / 2..count), all[count / 2..count]);
             }
             assert!((0..all.len()).step_by(7).all(|at| equality_at(&one, at) == all[at]));
+        }
+    }
+
+    #[test]
+    fn a_sumcheck_takes_what_is_missing_for_zeros() {
+        let mut rng = rand_chacha::ChaCha20Rng::from_seed([6; 32]);
+        for length in [1, 2, 3, 8, 20, 40, 64, 72, 2056, 40_000, 65_536] {
+            let left: Vec<Challenge> = (0..length).map(|_| random(&mut rng)).collect();
+            let right: Vec<Element> = (0..length).map(|at| Element::from_usize(at * at + 3)).collect();
+            let mut sides = [left.clone(), right.iter().map(|right| Challenge::from(*right)).collect()];
+            sides.iter_mut().for_each(|side| side.resize(side.len().next_power_of_two(), Challenge::ZERO));
+            let said = |said: &mut Vec<[Challenge; 2]>, zero: Challenge, leading: Challenge| {
+                said.push([zero, leading]);
+                zero + leading.double() + Challenge::from_usize(said.len())
+            };
+            let (mut expected, mut heard) = (Vec::new(), Vec::new());
+            let [mut whole, mut other] = sides;
+            let point =
+                product_rounds(&mut whole, &mut other, |zero, leading| said(&mut expected, zero, leading));
+            let (last, same) =
+                product_rounds_of(left, &right, |zero, leading| said(&mut heard, zero, leading));
+            assert_eq!((expected, point, [whole[0], other[0]]), (heard, same, last), "{length} values");
         }
     }
 

@@ -24,12 +24,12 @@ pub fn pads(variables: usize) -> usize {
     2 * variables + 3
 }
 
-/// Shows the sum, the right side being of the base field; yields the point of what is left.
+/// Shows the sum, the right side being of the base field; yields the point of what is left. What is missing of `2^variables` values is zeros, which are no
+/// more than half of them.
 ///
 /// # Panics
-/// When the sides are not `2^variables` values each.
+/// When one side is longer, or they are empty.
 pub fn prove(channel: &mut Prover<'_>, left: Vec<Challenge>, right: &[Element]) -> Vec<Challenge> {
-    assert!(left.len().is_power_of_two() && left.len() == right.len(), "two sides over one cube");
     let ([left, right], point) = product_rounds_of(left, right, |zero, leading| {
         channel.send(zero);
         channel.send(leading);

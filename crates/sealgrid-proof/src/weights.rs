@@ -26,7 +26,8 @@ use sealgrid_seal::secret::Secret;
 use crate::argument::{ContentClaim, Part};
 use crate::channel::{ProofError, Prover, Verifier};
 use crate::commit::{Trees, guarded, read, trees};
-use crate::field::{Challenge, DEGREE, Element, random, wipe};
+use crate::field::{Challenge, DEGREE, Element, LANES, Packed, basis, equality_within, random, unpack, wipe};
+use crate::folding::Factor as _;
 use crate::hidden::Hidden;
 use crate::order::powers;
 
@@ -35,6 +36,10 @@ use crate::order::powers;
 pub const QUERIES: usize = 154;
 /// Most openings that a commitment may be made for.
 pub const OPENINGS_MAX: u32 = 1 << 12;
+/// From so many parameters on a proof's vector holds a combination of rows instead of all of them.
+const COMBINED_MIN: usize = 1 << 17;
+/// How much longer rows are than they are many, as a logarithm, where they are combined.
+const COMBINED_BITS: u32 = 7;
 /// Words are at most as long as the field has roots of unity.
 const LENGTH_BITS_MAX: usize = 24;
 
@@ -63,6 +68,8 @@ pub struct Shape {
     pads: usize,
     /// Logarithm of a word's length.
     length_bits: usize,
+    /// Whether a proof's vector holds a combination of the rows, and not all of them.
+    is_combined: bool,
 }
 
 impl Shape {
@@ -74,9 +81,25 @@ impl Shape {
         if count == 0 || count > 1 << LENGTH_BITS_MAX || openings == 0 || openings > OPENINGS_MAX {
             return Err(BadShape);
         }
+        if count >= COMBINED_MIN {
+            return Self::combined(count, openings);
+        }
         // Few rows, because each brings pads; short ones, because the tree has a leaf for each of their codeword's elements.
         let row_bits = count.next_power_of_two().ilog2().saturating_sub(2).clamp(11, 16);
         Ok(Self::of_rows(count, row_bits, openings))
+    }
+
+    /// The same, of which a proof's vector holds a combination of rows, however few there are.
+    ///
+    /// # Errors
+    /// [`BadShape`].
+    pub(crate) fn combined(count: usize, openings: u32) -> Result<Self, BadShape> {
+        if count == 0 || count > 1 << LENGTH_BITS_MAX || openings == 0 || openings > OPENINGS_MAX {
+            return Err(BadShape);
+        }
+        // A proof commits to five elements for each of a row, and opens as many columns as long as there are rows.
+        let row_bits = (count.next_power_of_two().ilog2() + COMBINED_BITS).div_ceil(2).clamp(6, 16);
+        Ok(Self { is_combined: true, ..Self::of_rows(count, row_bits, openings) })
     }
 
     /// Of the values of one run, to be opened once.
@@ -92,10 +115,51 @@ impl Shape {
         Ok(Self::of_rows(count, row_bits, 1))
     }
 
+    /// Of what a proof commits to before a combination of rows, to be opened once.
+    pub(crate) fn of_first(count: usize) -> Self {
+        // Some sixteen rows: a column of these is not long, and the fewer there are, the more leaves has the tree.
+        let row_bits = count.next_power_of_two().ilog2().saturating_sub(4).clamp(6, 16);
+        Self::of_rows(count, row_bits, 1)
+    }
+
     fn of_rows(count: usize, row_bits: u32, openings: u32) -> Self {
         let pads = openings as usize * QUERIES;
         let length_bits = (4 * ((1 << row_bits) + pads)).next_power_of_two().ilog2() as usize;
-        Self { count, row: 1 << row_bits, pads, length_bits }
+        Self { count, row: 1 << row_bits, pads, length_bits, is_combined: false }
+    }
+
+    /// Whether a proof's vector holds a combination of the rows.
+    pub(crate) fn is_combined(self) -> bool {
+        self.is_combined
+    }
+
+    /// Elements of a combination of rows and their pads, [`DEGREE`] each.
+    pub(crate) fn combination(self) -> usize {
+        DEGREE * (self.row + self.pads)
+    }
+
+    /// Elements of a row.
+    pub(crate) fn row(self) -> usize {
+        self.row
+    }
+
+    /// Where the rows' combination and its pads stand in what a proof holds of them: which coefficients, and where they begin, coordinate by coordinate.
+    fn combined_parts(self) -> impl Iterator<Item = (Range<usize>, usize)> {
+        let pads = self.pad_parts().map(move |part| self.row + part.start..self.row + part.end);
+        std::iter::once(0..self.row).chain(pads).map(|part| (part.clone(), DEGREE * part.start))
+    }
+
+    /// A point of the cube of all elements: what weighs the rows, and the coordinates within a row.
+    fn split(self, point: &[Challenge]) -> (Vec<Challenge>, &[Challenge]) {
+        let (rows, within) = point.split_at(point.len() - self.row.ilog2() as usize);
+        (equality_within(rows, 0..self.rows()), within)
+    }
+
+    /// What weighs a combination of rows, as [`Parameters::combination`] spells it, so that it comes to the elements' value at `point`, given that the rows were
+    /// combined there.
+    pub(crate) fn at(self, point: &[Challenge]) -> Part {
+        let (_, within) = self.split(point);
+        Part::equal_rows((0..DEGREE).map(basis).collect(), within.to_vec())
     }
 
     /// Parameters.
@@ -257,6 +321,16 @@ impl Parameters {
         Self { registered, elements, pads, tree }
     }
 
+    /// What a cheat has instead: another element than the one that was committed to.
+    #[cfg(test)]
+    pub(crate) fn changed(mut self, place: usize) -> Self {
+        let elements = self.elements.len();
+        let place =
+            if place < elements { &mut self.elements[place] } else { &mut self.pads[place - elements] };
+        *place += Element::ONE;
+        self
+    }
+
     /// What everybody may know.
     #[must_use]
     pub fn registered(&self) -> &Registered {
@@ -280,10 +354,41 @@ impl Parameters {
         }
     }
 
+    /// The combination of all rows, pads included, by what weighs them at a point of the elements' cube: each part of it coordinate by coordinate.
+    pub(crate) fn combination(&self, point: &[Challenge]) -> Vec<Element> {
+        let shape = self.registered.shape;
+        let (weights, _) = shape.split(point);
+        let mut packs = [shape.row, shape.pads].map(|count| vec![Packed::ZERO; count.div_ceil(LANES)]);
+        let [elements, pads] = &mut packs;
+        for (row, weight) in weights.into_iter().enumerate() {
+            Element::row(elements, weight, &self.elements[row * shape.row..][..shape.row]);
+            Element::row(pads, weight, &self.pads[row * shape.pads..][..shape.pads]);
+        }
+        let mut combined = unpack(elements);
+        combined.truncate(shape.row);
+        combined.extend(unpack(pads));
+        packs.iter_mut().for_each(|packs| wipe(packs));
+        let mut coordinates = Vec::with_capacity(shape.combination());
+        for (part, _) in shape.combined_parts() {
+            for coordinate in 0..DEGREE {
+                let of =
+                    |element: &Challenge| -> Element { element.as_basis_coefficients_slice()[coordinate] };
+                coordinates.extend(combined[part.clone()].iter().map(of));
+            }
+        }
+        wipe(&mut combined);
+        coordinates
+    }
+
     /// Opens the columns that are drawn now.
     pub(crate) fn prove(&self, channel: &mut Prover<'_>) {
-        // The challenges are the verifier's, to weigh rows and columns with.
+        // The challenge is the verifier's, to weigh rows with.
         let _rows = channel.challenge();
+        self.open(channel);
+    }
+
+    /// The same where the rows are combined already.
+    pub(crate) fn open(&self, channel: &mut Prover<'_>) {
         let positions = positions(self.registered.shape, |bits| channel.position(bits));
         let opened: Shown = unsalted().open_multi_batch(&positions, &self.tree);
         channel.attach(postcard::to_allocvec(&opened).expect("plain data in memory"));
@@ -304,31 +409,46 @@ impl Registered {
     /// # Errors
     /// [`ProofError`].
     pub(crate) fn verify<'c>(
-        &'c self,
+        &self,
         channel: &mut Verifier<'c>,
         start: usize,
     ) -> Result<impl FnOnce() -> Result<ContentClaim, ProofError> + Send + use<'c>, ProofError> {
         let shape = self.shape;
         let row = channel.challenge();
-        let positions = positions(shape, |bits| channel.position(bits));
-        let opened = channel.attached()?;
-        let column = channel.challenge();
+        let opening = Opening::hear(self, channel)?;
         Ok(move || {
             let rows: Vec<Challenge> = row.powers().take(shape.rows()).collect();
-            let columns = self.opened(&positions, opened)?;
-            let weights: Vec<Challenge> = column.powers().take(positions.len()).collect();
-            let mut value = Challenge::ZERO;
-            for (column, weight) in columns.iter().zip(&weights) {
-                let sum: Challenge = rows.iter().zip(column).map(|(row, element)| *row * *element).sum();
-                value += *weight * sum;
-            }
-            let opened = Arc::new(Opened::new(shape, positions, weights));
+            let (opened, value) = opening.check(&rows)?;
             let mut functional = vec![Part::opened(start, rows.clone(), &opened, &(0..shape.row))];
             let start = start + shape.elements();
             functional.extend(shape.pad_parts().map(|part| {
                 let own = shape.row + part.start..shape.row + part.end;
                 Part::opened(start + shape.rows() * part.start, rows.clone(), &opened, &own)
             }));
+            Ok(ContentClaim { functional, value: Hidden::known(value) })
+        })
+    }
+
+    /// Checks that what stands in a proof's vector is the combination of the rows, by what weighs them at `point`. That the rows are words, or nearly, is
+    /// the registration's own proof's to show.
+    ///
+    /// # Errors
+    /// [`ProofError`].
+    pub(crate) fn verify_combination<'c>(
+        &self,
+        channel: &mut Verifier<'c>,
+        point: Vec<Challenge>,
+    ) -> Result<impl FnOnce() -> Result<ContentClaim, ProofError> + Send + use<'c>, ProofError> {
+        let shape = self.shape;
+        let opening = Opening::hear(self, channel)?;
+        Ok(move || {
+            let (rows, _) = shape.split(&point);
+            let (opened, value) = opening.check(&rows)?;
+            let coordinates: Vec<Challenge> = (0..DEGREE).map(basis).collect();
+            let part = |(own, start): (Range<usize>, usize)| {
+                Part::opened(start, coordinates.clone(), &opened, &own).of_second()
+            };
+            let functional = shape.combined_parts().map(part).collect();
             Ok(ContentClaim { functional, value: Hidden::known(value) })
         })
     }
@@ -346,6 +466,11 @@ impl Registered {
         Ok(values.into_iter().flatten().collect())
     }
 
+    /// Numerator of the soundness error of a combination besides [`Registered::missed`]: a degree for each column.
+    pub(crate) fn combination_errors() -> u64 {
+        QUERIES as u64
+    }
+
     /// Numerator of the soundness error besides [`Registered::missed`]: a word's length for each row that is folded in (within the unique
     /// radius; eprint 2020/654, theorem 6.1), a degree for each column.
     pub(crate) fn errors(&self) -> u64 {
@@ -357,6 +482,34 @@ impl Registered {
         let rate = (self.shape.row + self.shape.pads) as f64 / (1u64 << self.shape.length_bits) as f64;
         let each = f64::midpoint(1.0, rate);
         each.powi(i32::try_from(QUERIES).expect("few"))
+    }
+}
+
+/// Columns that a prover has opened, not looked at yet.
+struct Opening<'c> {
+    of: Registered,
+    positions: Vec<usize>,
+    bytes: &'c [u8],
+    column: Challenge,
+}
+
+impl<'c> Opening<'c> {
+    fn hear(of: &Registered, channel: &mut Verifier<'c>) -> Result<Self, ProofError> {
+        let positions = positions(of.shape, |bits| channel.position(bits));
+        let bytes = channel.attached()?;
+        Ok(Self { of: of.clone(), positions, bytes, column: channel.challenge() })
+    }
+
+    /// The columns as the coefficients have to do with them, and what they come to where `rows` weigh the rows.
+    fn check(self, rows: &[Challenge]) -> Result<(Arc<Opened>, Challenge), ProofError> {
+        let columns = self.of.opened(&self.positions, self.bytes)?;
+        let weights: Vec<Challenge> = self.column.powers().take(self.positions.len()).collect();
+        let mut value = Challenge::ZERO;
+        for (column, weight) in columns.iter().zip(&weights) {
+            let sum: Challenge = rows.iter().zip(column).map(|(row, element)| *row * *element).sum();
+            value += *weight * sum;
+        }
+        Ok((Arc::new(Opened::new(self.of.shape, self.positions, weights)), value))
     }
 }
 
@@ -472,7 +625,7 @@ mod tests {
     fn as_many_columns_as_there_are_pads_are_uniform_whatever_the_parameters_are() {
         // The opened columns as linear forms of a row's pads: with as many positions as pads the matrix is invertible, so every column is as
         // likely as any other.
-        let shape = Shape { count: 8, row: 8, pads: 16, length_bits: 7 };
+        let shape = Shape { count: 8, row: 8, pads: 16, length_bits: 7, is_combined: false };
         let root = Element::two_adic_generator(shape.length_bits);
         for step in [1, 3, 5] {
             let points = (0..shape.pads).map(|i| root.exp_u64((i * step) as u64));

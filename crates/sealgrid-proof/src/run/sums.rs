@@ -8,7 +8,7 @@ use std::sync::Arc;
 use p3_field::PrimeCharacteristicRing as _;
 
 use crate::channel::{ProofError, Prover, Verifier};
-use crate::field::{Challenge, Element, equality, equality_within, wipe};
+use crate::field::{Challenge, Element, LANES, equality, equality_within, wipe};
 use crate::hidden::Hidden;
 use crate::inner::{self, SidesClaim};
 use crate::layers::Layer;
@@ -135,7 +135,8 @@ impl Sums {
         if self.count == 0 { 0 } else { 1 + inner::pads(self.variables(width)) + 1 }
     }
 
-    /// Shows what the sums come to in `Σ record·weight·sum`, which is claimed; `each` visits every record's number and places.
+    /// Shows what the sums come to in `Σ record·weight·sum`, which is claimed; `each` visits every record's number and places. Yields the point of what
+    /// is left to show.
     pub(super) fn prove(
         &self,
         channel: &mut Prover<'_>,
@@ -143,10 +144,13 @@ impl Sums {
         records: &[Challenge],
         parameters: &[Element],
         each: impl FnOnce(&mut dyn FnMut(usize, &[Element])),
-    ) {
+    ) -> Vec<Challenge> {
         let width = records.len();
-        let mut met = vec![Challenge::ZERO; 1 << self.variables(width)];
-        let mut right = parameters.to_vec();
+        // What is missing of the cube is zeros.
+        let used = ((self.start(width) + self.end()) * width).next_multiple_of(LANES);
+        let mut met = vec![Challenge::ZERO; used.min(1 << self.variables(width))];
+        let mut right = Vec::with_capacity(met.len());
+        right.extend_from_slice(parameters);
         right.resize(met.len(), Element::ZERO);
         let mut operands = vec![Vec::new(); self.layers.len()];
         each(&mut |record, places| {
@@ -169,8 +173,9 @@ impl Sums {
             }
         }
         channel.send(met.iter().zip(&right).map(|(met, right)| *met * *right).sum());
-        inner::prove(channel, met, &right);
+        let point = inner::prove(channel, met, &right);
         wipe(&mut right);
+        point
     }
 
     /// The verifier's: what the sums come to, and where both sides are left to show.

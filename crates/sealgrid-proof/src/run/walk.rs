@@ -158,7 +158,7 @@ impl<'b> Builder<'b> {
             records,
             inputs,
             content,
-            first: shape.map_or(0, Shape::taken),
+            first: shape.filter(|shape| !shape.is_combined()).map_or(0, Shape::taken),
             open_places,
             own: content,
             shown: Vec::new(),
