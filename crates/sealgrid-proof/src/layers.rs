@@ -16,7 +16,7 @@ use crate::order::Block;
 pub(crate) struct Layer {
     /// Nothing where a parameter is taken as it is.
     pub(crate) weighted: Option<Weighted>,
-    /// Where the parameter stands that is added, a matrix of one row.
+    /// Where the parameter stands that is added, a matrix of one row; empty where none is.
     pub(crate) added: Vec<Block>,
     /// Which of its elements is added to each sum.
     pub(crate) entries: Vec<u32>,
@@ -56,9 +56,11 @@ impl Layer {
             Some(weighted) => weighted.sums(self.each(), places, parameters),
             None => vec![0; self.each()],
         };
-        let added = natural(&self.added, self.added_count(), |place| i64::from(parameters[place]));
-        for (sum, entry) in sums.iter_mut().zip(&self.entries) {
-            *sum = sum.wrapping_add(added[*entry as usize]);
+        if !self.added.is_empty() {
+            let added = natural(&self.added, self.added_count(), |place| i64::from(parameters[place]));
+            for (sum, entry) in sums.iter_mut().zip(&self.entries) {
+                *sum = sum.wrapping_add(added[*entry as usize]);
+            }
         }
         sums.into_iter().map(Element::from_i64).collect()
     }
@@ -75,6 +77,9 @@ impl Layer {
         let weights = &weights[self.sums..][..self.each()];
         if let Some(weighted) = &self.weighted {
             weighted.meet(weights, operand, parameters);
+        }
+        if self.added.is_empty() {
+            return;
         }
         let mut entries = vec![Challenge::ZERO; self.added_count()];
         for (weight, entry) in weights.iter().zip(&self.entries) {
@@ -100,8 +105,11 @@ impl Layer {
             let to = added[block.columns.clone()].iter_mut().zip(columns);
             to.for_each(|(to, column)| *to = row[0] * column);
         }
-        let known = weights.iter().zip(&self.entries).map(|(weight, entry)| *weight * added[*entry as usize]);
-        let mut known: Challenge = known.sum();
+        let mut known = Challenge::ZERO;
+        if !added.is_empty() {
+            let entries = weights.iter().zip(&self.entries);
+            known = entries.map(|(weight, entry)| *weight * added[*entry as usize]).sum();
+        }
         if let Some(weighted) = &self.weighted {
             let mut pulled = vec![Challenge::ZERO; weighted.operand.count()];
             weighted.pull(weights, point, &mut pulled);
@@ -336,7 +344,7 @@ mod tests {
                 };
                 let (weights, added) = (places(&weighted.blocks), places(&layer.added));
                 let operand: Vec<Element> = (0..weighted.operand.count())
-                    .map(|at| Element::from_i64(at as i64 * 37 % 255 - 127))
+                    .map(|at| Element::from_usize(at * 37 % 255) - Element::from_u32(127))
                     .collect();
                 let by: Vec<Challenge> = (0..layer.each()).map(|_| random(&mut rng)).collect();
                 let mut sums = vec![Element::ZERO; layer.each()];

@@ -972,3 +972,31 @@ fn a_run_with_more_products_than_a_verifier_goes_through_is_refused() {
     assert_eq!(refused(2049), Some(TOO_LARGE));
     assert_eq!(refused(1), None);
 }
+
+#[test]
+fn sums_over_private_weights_that_leave_the_field_are_divided_piece_by_piece() {
+    // Behind the multiplier alone, and by themselves, so that the field does not tell them apart.
+    for (dtype, depth, alone) in [(DType::I8, 600, false), (DType::I16, 300, true)] {
+        let mut builder = Builder::new(vec![ValueType { dtype, shape: shape(&[1, depth]) }]);
+        let x = builder.input(0);
+        let weights = (0..3 * depth).map(|at| if at * 7 % 13 < 6 { -127 } else { 126 }).collect();
+        let weight = builder.parameter(Tensor::new(shape(&[3, depth]), Data::I8(weights)).expect("filled"));
+        let bias = Data::I32(vec![70_000, -900_000, 12]);
+        let bias = builder.parameter(Tensor::new(shape(&[3]), bias).expect("filled"));
+        let shifts = if alone { vec![27, 26, 27] } else { vec![20, 24, 22] };
+        let requantise =
+            Requantise { multipliers: vec![251, 130, 199], shifts, low: -127, high: 127, output: DType::I8 };
+        let y = builder.push("y", Primitive::Linear { weight, bias, requantise }, &[x]).expect("valid");
+        let graph = Arc::new(builder.finish(vec![y]).expect("valid"));
+        for records in [1, 3] {
+            for owned in Owned::each(|| Case::new(Arc::clone(&graph), records), 1) {
+                let reach = owned.registration.reaches[0].product;
+                let most = if alone { 251 << 15 } else { 1 << 7 };
+                assert!(reach * most > u64::from(Element::ORDER_U32) / 2 * if alone { 251 } else { 1 });
+                for (inputs, shown) in [("told", true), ("hidden", true), ("committed", false)] {
+                    check_run(&owned, true, inputs, shown);
+                }
+            }
+        }
+    }
+}

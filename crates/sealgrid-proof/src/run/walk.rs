@@ -16,14 +16,14 @@ use super::stage::{Part, Summed};
 use super::sums::{Pairs, Sums};
 use super::tables::{ROWS_MAX, Rows};
 use super::trees::Ensemble;
-use super::wide::{Limbs, is_told};
+use super::wide::{Limb, Limbs, is_told, weighed};
 use super::{Above, Column, Inputs, NotProvable, TOO_LARGE, Tied, Weights};
 use crate::argument::TooLarge;
 use crate::commit::VARIABLES_MAX;
 use crate::field::{Challenge, Element};
 use crate::layers::{Layer, Weighted, reach};
 use crate::lookups::{Columns, Form, Looked, Lookups, Table};
-use crate::maps::{Known, Map, Moved, Sum, Taps, Term, limbs_of, narrow, numbers, positions};
+use crate::maps::{Known, LIMB_BITS, Map, Moved, Sum, Taps, Term, limbs_of, narrow, numbers, positions};
 use crate::order::Order;
 use crate::places::Places;
 use crate::registration::{self, Registration, weight_of};
@@ -67,6 +67,8 @@ pub(super) struct Builder<'b> {
     /// Places that stand first, for the sums.
     pub(super) reserved: usize,
     pub(super) sums: Sums,
+    /// Operations with private weights so far.
+    weighted: usize,
     /// Private parameters that are values themselves: their sums, and where they stand.
     pub(super) constants: Vec<(usize, usize)>,
     pub(super) input_forms: Vec<Arc<dyn Form>>,
@@ -169,6 +171,7 @@ impl<'b> Builder<'b> {
             private,
             reserved,
             sums: Sums { parameters: shape.map_or(0, Shape::elements), ..Sums::default() },
+            weighted: 0,
             constants: Vec::new(),
             input_forms: Vec::new(),
             tied,
@@ -256,28 +259,71 @@ impl<'b> Builder<'b> {
     ) -> Option<Summed> {
         let biases = (0..each).map(&channel).max().map_or(0, |last| last + 1);
         let private = self.private.as_ref()?;
-        let start = self.sums.count;
-        let number = self.sums.layers.iter().filter(|layer| layer.weighted.is_some()).count();
-        let carried = private.registration.reaches[number];
+        let carried = private.registration.reaches[self.weighted];
+        self.weighted += 1;
         let limits = registration::limits(carried, requantise, biases);
         let added = private.registration.magnitudes[bias.0 as usize];
-        let within = (0..each).map(|position| reach(operand.range, limits[channel(position)], added));
-        let weighted = Weighted {
-            operand: Arc::clone(&operand.form),
-            map: map.clone(),
-            blocks: private.order.blocks(weight.0).to_vec(),
+        let lines = [private.order.blocks(weight.0).to_vec(), private.order.line(bias.0)];
+        let reached = |range: Interval, added: u64| -> Option<Vec<Interval>> {
+            (0..each).map(|position| reach(range, limits[channel(position)], added)).collect()
         };
-        let layer = Layer {
-            weighted: Some(weighted),
-            added: private.order.line(bias.0),
-            entries: (0..each).map(|position| narrow(channel(position))).collect(),
-            sums: start,
+        let entries: Vec<u32> = (0..each).map(|position| narrow(channel(position))).collect();
+        let layer = |operand: &Arc<dyn Form>, is_first: bool, sums: usize| {
+            let [blocks, added] = lines.clone();
+            let added = if is_first { added } else { Vec::new() };
+            let weighted = Weighted { operand: Arc::clone(operand), map: map.clone(), blocks };
+            Layer { weighted: Some(weighted), added, entries: entries.clone(), sums }
         };
+        let bounds = reached(operand.range, added);
+        let told =
+            bounds.as_ref().is_none_or(|bounds| bounds.iter().copied().reduce(hull).is_none_or(is_told));
+        // Sums that the field does not tell apart are those of limbs of the operand, each of which is told.
+        let limbs = if told { None } else { self.limbs_of_operand(operand) };
+        let Some(limbs) = limbs else {
+            let form = self.push_layer(layer(&operand.form, true, self.sums.count));
+            return Some(Summed { form, bounds, is_committed: false, parts: Vec::new() });
+        };
+        let mut parts = Vec::new();
+        for (number, (form, range, factor)) in limbs.into_iter().enumerate() {
+            let is_first = number == 0;
+            let range = reached(range, if is_first { added } else { 0 });
+            let range =
+                range.and_then(|bounds| bounds.into_iter().reduce(hull)).filter(|range| is_told(*range));
+            let form = self.push_layer(layer(&form, is_first, self.sums.count));
+            // What is not told is refused where it would be split.
+            let range = range.unwrap_or(Interval { low: i64::MIN, high: i64::MAX });
+            parts.push(Part { factor, ..Part::new(form, range) });
+        }
+        let terms = parts.iter().map(|part| (Arc::clone(&part.operand), i128::from(part.factor)));
+        let form = weighed(each, 0, terms);
+        Some(Summed { form, bounds, is_committed: false, parts })
+    }
+
+    /// A layer's sums.
+    fn push_layer(&mut self, layer: Layer) -> Arc<dyn Form> {
+        let (start, each) = (layer.sums, layer.each());
         self.columns.push(Column::Sums(self.sums.layers.len()));
         self.sums.layers.push(layer);
         self.sums.count += each;
-        let form = Arc::new(Columns::one(start, each));
-        Some(Summed { form, bounds: within.collect(), is_committed: false, parts: Vec::new() })
+        Arc::new(Columns::one(start, each))
+    }
+
+    /// An operand in limbs, each with its range and its factor, the highest with the least of them; `None` where it is one limb alone.
+    fn limbs_of_operand(&mut self, operand: &Value) -> Option<Vec<(Arc<dyn Form>, Interval, i32)>> {
+        // A multiple of the highest factor of two limbs, whatever it is.
+        let low = operand.range.low - operand.range.low.rem_euclid(1 << LIMB_BITS);
+        let Limbs { low, limbs } = self.split(&operand.form, Interval { low, high: operand.range.high })?;
+        let last = limbs.len().checked_sub(1).filter(|last| *last > 0)?;
+        let of = |(number, limb): (usize, Limb)| {
+            let factor = i32::try_from(1i64 << limb.below).ok()?;
+            let least = if number == last { low / i64::from(factor) } else { 0 };
+            if least * i64::from(factor) != if number == last { low } else { 0 } {
+                return None;
+            }
+            let form = weighed(limb.form.count(), least.into(), [(limb.form, 1)].into_iter());
+            Some((form, Interval { low: least, high: least + limb.most }, factor))
+        };
+        limbs.into_iter().enumerate().map(of).collect()
     }
 
     /// Elements of the operands, moved as the operation moves them: it is run on their positions.
