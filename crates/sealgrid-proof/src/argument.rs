@@ -6,20 +6,36 @@
 //! ```
 //!
 //! The statement must be in the transcript before; nothing is drawn before the commitment is.
+//!
+//! A content may have a second part, which follows from what is drawn: a combination of rows of registered parameters, all of which would be a far longer
+//! vector. Then content and pads are committed to by columns, as registered parameters are; the conversation is about these; in the middle of it the second part
+//! is known, and the vector is committed to:
+//!
+//! ```text
+//! vector = second part | zeros | content | pads | zeros | the columns' own pads | zeros | the block
+//! ```
+//!
+//! Opened columns show that content and pads in it are those that were committed to before anything was drawn.
+
+use std::ops::Range;
+use std::sync::Arc;
 
 use p3_field::{BasedVectorSpace as _, Field as _, PackedFieldExtension as _, PrimeCharacteristicRing as _};
 use rand_core::CryptoRng;
+use sealgrid_seal::secret::Secret;
 
 use crate::channel::{PadClaim, Pads, ProofError, Prover, Sent, Verifier};
-use crate::commit::{Commitment, Scheme, VARIABLES_MAX, VARIABLES_MIN, opening_bits};
+use crate::commit::{Commitment, Committed, Scheme, VARIABLES_MAX, VARIABLES_MIN, opening_bits};
 use crate::field::{
-    Challenge, DEGREE, Element, LANES, basis, evaluate_from, pack, random, soundness_bits, wipe,
+    Challenge, DEGREE, Element, LANES, basis, equality, equality_at, equality_of_both, equality_within,
+    evaluate_from, pack, random, soundness_bits, wipe,
 };
 use crate::hidden::Hidden;
 use crate::last::{self, Block, Last};
 use crate::lookups::{Pulled, Witness};
 use crate::threads::both;
 use crate::transcript::Transcript;
+use crate::weights::{Opened, Parameters, Registered, Shape};
 
 /// A claim about the content: `Σ functional·content = value`.
 #[derive(Clone, Debug)]
@@ -30,11 +46,30 @@ pub struct ContentClaim {
     pub value: Hidden,
 }
 
-/// What weighs a part of the content: places of several records, or rows of several elements, the weight of `content[start + place·R + record]` being
-/// `places[place]·records[record]`. `R`, the number of `records`, is a power of two, and `start` a multiple of it.
+/// What weighs a part of the content.
 #[derive(Clone, Debug)]
 pub struct Part {
     start: usize,
+    /// Whether it weighs the content's second part.
+    is_second: bool,
+    weights: Weights,
+}
+
+#[derive(Clone, Debug)]
+enum Weights {
+    /// Places of several records, or rows of several elements: the weight of `content[start + place·R + record]` is `places[place]·records[record]`. `R`, the
+    /// number of `records`, is a power of two, and `start` a multiple of it.
+    Product(Product),
+    /// Of `content[i]`, for `i` below a count, `eq(point, i)`. It begins where the content does.
+    Equal { count: usize, point: Vec<Challenge> },
+    /// Rows of `2^bits` elements that stand aligned, each weighed with coefficients of opened columns from the first one on.
+    Opened { rows: Vec<Challenge>, opened: Arc<Opened>, first: usize, bits: usize },
+    /// Rows that stand aligned, whose elements weigh `eq(point, i)`.
+    EqualRows { rows: Vec<Challenge>, point: Vec<Challenge> },
+}
+
+#[derive(Clone, Debug)]
+struct Product {
     places: Vec<Challenge>,
     records: Vec<Challenge>,
 }
@@ -43,7 +78,11 @@ impl Part {
     /// One weight an element, from `start` on.
     #[must_use]
     pub fn plain(start: usize, weights: Vec<Challenge>) -> Self {
-        Self { start, places: weights, records: vec![Challenge::ONE] }
+        Self {
+            start,
+            is_second: false,
+            weights: Weights::Product(Product { places: weights, records: vec![Challenge::ONE] }),
+        }
     }
 
     /// A weight for each place and one for each record.
@@ -56,13 +95,108 @@ impl Part {
             records.len().is_power_of_two() && start.is_multiple_of(records.len()),
             "an aligned part, so that its value at a point is a product"
         );
-        Self { start, places, records: records.to_vec() }
+        Self {
+            start,
+            is_second: false,
+            weights: Weights::Product(Product { places, records: records.to_vec() }),
+        }
     }
 
-    /// Adds it, times a factor, to a functional of the whole vector.
+    /// `eq(point, i)` for each `content[i]` with `i` below `count`.
+    pub(crate) fn equal(count: usize, point: Vec<Challenge>) -> Self {
+        Self { start: 0, is_second: false, weights: Weights::Equal { count, point } }
+    }
+
+    /// Rows of elements, which weigh `rows` times those coefficients of opened columns that stand in a range of a power of two.
+    pub(crate) fn opened(
+        start: usize,
+        rows: Vec<Challenge>,
+        opened: &Arc<Opened>,
+        range: &Range<usize>,
+    ) -> Self {
+        assert!(range.len().is_power_of_two(), "a part of a power of two");
+        if !start.is_multiple_of(range.len()) {
+            let own = &opened.coefficients()[range.clone()];
+            return Self::plain(start, rows.iter().flat_map(|row| own.iter().map(|it| *row * *it)).collect());
+        }
+        let bits = range.len().ilog2() as usize;
+        let weights = Weights::Opened { rows, opened: Arc::clone(opened), first: range.start, bits };
+        Self { start, is_second: false, weights }
+    }
+
+    /// Rows of a content's second part, from its beginning on, whose elements weigh `eq(point, i)`.
+    pub(crate) fn equal_rows(rows: Vec<Challenge>, point: Vec<Challenge>) -> Self {
+        Self { start: 0, is_second: true, weights: Weights::EqualRows { rows, point } }
+    }
+
+    /// The same of the content's second part.
+    pub(crate) fn of_second(self) -> Self {
+        Self { is_second: true, ..self }
+    }
+
+    /// The same, farther on.
+    fn moved(self, by: usize) -> Self {
+        let start = self.start + by;
+        let aligned = match &self.weights {
+            Weights::Product(product) => product.records.len(),
+            Weights::Equal { .. } => usize::MAX,
+            Weights::Opened { bits, .. } => 1 << bits,
+            Weights::EqualRows { point, .. } => 1 << point.len(),
+        };
+        if by == 0 || start.is_multiple_of(aligned) {
+            return Self { start, ..self };
+        }
+        let Product { places, records } = self.product();
+        Self::plain(start, places.iter().flat_map(|place| records.iter().map(|it| *place * *it)).collect())
+    }
+
+    /// Weight by weight.
+    fn product(&self) -> Product {
+        match &self.weights {
+            Weights::Product(product) => product.clone(),
+            Weights::Equal { count, point } => {
+                let bits = count.next_power_of_two().ilog2() as usize;
+                let (outside, within) = point.split_at(point.len().saturating_sub(bits));
+                let outside = equality_at(outside, 0);
+                let mut places = equality_within(within, 0..*count);
+                places.iter_mut().for_each(|place| *place *= outside);
+                Product { places, records: vec![Challenge::ONE] }
+            }
+            Weights::Opened { rows, opened, first, bits } => {
+                let records = opened.coefficients()[*first..][..1 << bits].to_vec();
+                Product { places: rows.clone(), records }
+            }
+            Weights::EqualRows { rows, point } => Product { places: rows.clone(), records: equality(point) },
+        }
+    }
+
+    /// The value of its multilinear extension on the vector's cube.
+    fn at(&self, point: &[Challenge]) -> Challenge {
+        match &self.weights {
+            Weights::Product(Product { places, records }) => {
+                let (of_places, of_records) = point.split_at(point.len() - records.len().ilog2() as usize);
+                let record = evaluate_from(records, 0, of_records);
+                record * evaluate_from(places, self.start / records.len(), of_places)
+            }
+            Weights::Equal { count, point: of } => equality_of_both(of, point, *count),
+            Weights::Opened { rows, opened, first, bits } => {
+                let (of_rows, within) = point.split_at(point.len() - bits);
+                opened.at(*first, within) * evaluate_from(rows, self.start >> bits, of_rows)
+            }
+            Weights::EqualRows { rows, point: of } => {
+                let (of_rows, within) = point.split_at(point.len() - of.len());
+                let each = equality_of_both(of, within, 1 << of.len());
+                each * evaluate_from(rows, self.start >> of.len(), of_rows)
+            }
+        }
+    }
+}
+
+impl Product {
+    /// Adds it, times a factor, to a functional from some place on.
     fn add(&self, factor: Challenge, functional: &mut [Challenge]) {
         let records: Vec<Challenge> = self.records.iter().map(|record| *record * factor).collect();
-        let chunks = functional[self.start..].chunks_exact_mut(records.len()).zip(&self.places);
+        let chunks = functional.chunks_exact_mut(records.len()).zip(&self.places);
         // Most parts say nothing of some places.
         let chunks = chunks.filter(|(_, place)| !place.is_zero());
         if records.len() < LANES {
@@ -83,23 +217,14 @@ impl Part {
         }
     }
 
-    /// Takes on another part, times a factor, if it weighs the same records' places.
+    /// Takes on another part from the same place on, times a factor, if it weighs the same records' places.
     fn takes(&mut self, factor: Challenge, other: &Self) -> bool {
-        let same = self.start == other.start
-            && self.places.len() == other.places.len()
-            && self.records == other.records;
+        let same = self.places.len() == other.places.len() && self.records == other.records;
         if same {
             let places = self.places.iter_mut().zip(&other.places);
             places.for_each(|(place, other)| *place += factor * *other);
         }
         same
-    }
-
-    /// The value of its multilinear extension on the vector's cube.
-    fn at(&self, point: &[Challenge]) -> Challenge {
-        let (places, records) = point.split_at(point.len() - self.records.len().ilog2() as usize);
-        let record = evaluate_from(&self.records, 0, records);
-        record * evaluate_from(&self.places, self.start / self.records.len(), places)
     }
 }
 
@@ -110,6 +235,12 @@ pub type Later<'c> = Box<dyn FnOnce() -> Result<Vec<ContentClaim>, ProofError> +
 pub trait Conversation {
     /// Elements of the content.
     fn content(&self) -> usize;
+
+    /// Elements of a second part of the content, if there is one, which is made of what is drawn when the first is committed to: as many as are told in the middle
+    /// of the conversation ([`Prover::second`]).
+    fn second(&self) -> Option<usize> {
+        None
+    }
 
     /// Pads that the conversation uses, those of its products included.
     fn pads(&self) -> usize;
@@ -129,6 +260,10 @@ pub trait Conversation {
 
     /// Numerator of the soundness error of [`Conversation::verify`], the channel's own excluded.
     fn errors(&self) -> u64;
+
+    /// What a cheat does to the vector before it commits to that in the middle of the conversation.
+    #[cfg(test)]
+    fn spoil(&self, _vector: &mut [Element]) {}
 
     /// What its spot checks miss, which is no fraction of the challenges: a probability.
     fn missed(&self) -> f64 {
@@ -162,29 +297,38 @@ pub struct TooLarge {
 /// Where everything stands in the vector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Layout {
+    /// Where the content begins: behind its second part.
+    start: usize,
     content: usize,
     pads: usize,
+    /// How content and pads are committed to before the second part is known, if there is one.
+    first: Option<Shape>,
     variables: usize,
     block: Block,
 }
 
 impl Layout {
     fn of(conversation: &impl Conversation) -> Result<Self, TooLarge> {
-        let (content, pads) = (conversation.content(), conversation.pads());
-        let elements = |variables| content + DEGREE * pads + (1 << Block::variables_for(variables));
+        let (content, pads, second) = (conversation.content(), conversation.pads(), conversation.second());
+        let known = content + DEGREE * pads;
+        let first = second.map(|_| Shape::of_first(known));
+        // Aligned, so that what weighs rows of it is a product.
+        let start = match (second, first) {
+            (Some(second), Some(first)) => second.next_multiple_of(first.row()),
+            _ => 0,
+        };
+        let taken = start + first.map_or(known, Shape::taken);
+        let elements = |variables| taken + (1 << Block::variables_for(variables));
         let variables = (VARIABLES_MIN..=VARIABLES_MAX)
             .find(|variables| elements(*variables) <= 1 << variables)
             .ok_or_else(|| TooLarge { elements: elements(VARIABLES_MAX) })?;
         let block = Block::variables_for(variables);
         let last = (1 << (variables - block)) - 1;
-        Ok(Self { content, pads, variables, block: Block { number: last, variables: block } })
+        Ok(Self { start, content, pads, first, variables, block: Block { number: last, variables: block } })
     }
 
-    fn vector(&self, content: &[Element], pads: &Pads, rng: &mut impl CryptoRng) -> Vec<Element> {
-        let mut vector = content.to_vec();
-        for pad in pads.expose() {
-            vector.extend_from_slice(pad.as_basis_coefficients_slice());
-        }
+    /// Fills a vector up: zeros, and the block that masks the last step.
+    fn fill(&self, vector: &mut Vec<Element>, rng: &mut impl CryptoRng) {
         vector.resize((1 << self.variables) - (1 << self.block.variables), Element::ZERO);
         while vector.len() < 1 << self.variables {
             let coefficients = random(rng);
@@ -192,7 +336,6 @@ impl Layout {
             let room = (1 << self.variables) - vector.len();
             vector.extend_from_slice(&coefficients[..room.min(DEGREE)]);
         }
-        vector
     }
 }
 
@@ -212,29 +355,32 @@ impl Merged {
                 coefficients[*pad as usize] -= power * *coefficient;
             }
             value += power * claim.value.constant();
-            parts.extend(claim.functional.into_iter().map(|part| (power, part)));
+            let placed = |part: Part| if part.is_second { part } else { part.moved(layout.start) };
+            parts.extend(claim.functional.into_iter().map(|part| (power, placed(part))));
         }
         let weights = |coefficient: Challenge| (0..DEGREE).map(move |at| coefficient * basis(at));
         let pads = coefficients.into_iter().take(layout.pads).flat_map(weights).collect();
-        parts.push((Challenge::ONE, Part::plain(layout.content, pads)));
+        parts.push((Challenge::ONE, Part::plain(layout.start + layout.content, pads)));
         Self { parts, value }
     }
 
     fn functional(&self, layout: &Layout) -> Vec<Challenge> {
         let mut functional = vec![Challenge::ZERO; 1 << layout.variables];
-        let (batched, plain): (Vec<_>, Vec<_>) =
-            self.parts.iter().partition(|(_, part)| part.records.len() > 1);
-        plain.into_iter().for_each(|(factor, part)| part.add(*factor, &mut functional));
         // Several claims weigh the same records: they are merged before each place is multiplied by each record.
-        let mut merged: Vec<Part> = Vec::new();
-        for (factor, part) in batched {
-            if !merged.iter_mut().any(|merged| merged.takes(*factor, part)) {
-                let mut part = part.clone();
-                part.places.iter_mut().for_each(|place| *place *= *factor);
-                merged.push(part);
+        let mut merged: Vec<(usize, Product)> = Vec::new();
+        for (factor, part) in &self.parts {
+            let mut product = part.product();
+            if product.records.len() == 1 {
+                product.add(*factor, &mut functional[part.start..]);
+            } else if !merged
+                .iter_mut()
+                .any(|(start, own)| *start == part.start && own.takes(*factor, &product))
+            {
+                product.places.iter_mut().for_each(|place| *place *= *factor);
+                merged.push((part.start, product));
             }
         }
-        merged.iter().for_each(|part| part.add(Challenge::ONE, &mut functional));
+        merged.iter().for_each(|(start, product)| product.add(Challenge::ONE, &mut functional[*start..]));
         functional
     }
 
@@ -261,31 +407,133 @@ pub fn variables(conversation: &impl Conversation) -> Result<usize, TooLarge> {
 pub fn prove(
     conversation: &impl Conversation,
     witness: &Witness,
-    mut transcript: Transcript,
+    transcript: Transcript,
     rng: &mut impl CryptoRng,
 ) -> Result<Argument, TooLarge> {
     assert!(witness.content.len() == conversation.content(), "the conversation's content");
     let layout = Layout::of(conversation)?;
     let scheme = Scheme::new(layout.variables, rng);
     let pads = Pads::random(rng, layout.pads);
-    let mut vector = layout.vector(&witness.content, &pads, rng);
-    let (commitment, committed) = scheme.commit(&mut transcript, vector.clone());
-
-    let mut channel = Prover::new(transcript.clone(), &pads);
-    let pulled = conversation.prove(&mut channel, witness);
-    let Sent { wires, attached, used } = channel.finish();
+    let prover = Committing { layout, scheme: &scheme, pads: &pads };
+    let Said { sent, pulled, transcript, committed } = match layout.first {
+        None => prover.at_once(conversation, witness, transcript, rng),
+        Some(shape) => prover.in_two(shape, conversation, witness, transcript, rng),
+    };
+    let Sent { wires, attached, used } = sent;
     assert!(used == layout.pads, "as many pads as announced");
+    let Made { commitment, data, mut vector } = committed;
     // What it comes to is told to both sides by the same words.
-    let mut channel = Verifier::new(transcript, &wires, &attached);
-    let claims = conversation.verify(&mut channel, pulled).and_then(|later| later());
+    let absorb = |transcript: &mut Transcript| scheme.absorb(transcript, &commitment);
+    let mut channel = Verifier::new(transcript, &wires, &attached).with_second(&absorb);
+    let claims = hear(conversation, &layout, &mut channel, pulled).and_then(|later| later());
     let (said, mut transcript) = channel.finish().expect("an honest conversation");
     let weight = transcript.challenge();
     let merged = Merged::new(&layout, claims.expect("an honest conversation"), said, weight);
     let functional = merged.functional(&layout);
     let (last, openings) = last::prove(&mut transcript, &vector, functional, layout.block);
     wipe(&mut vector);
-    let opening = scheme.open(&mut transcript, committed, &openings.map(|opening| opening.point));
+    let opening = scheme.open(&mut transcript, data, &openings.map(|opening| opening.point));
     Ok(Argument { commitment, wires, attached, last, opening })
+}
+
+/// A vector and the commitment to it.
+struct Made {
+    commitment: Commitment,
+    data: Committed,
+    vector: Vec<Element>,
+}
+
+/// What a prover has said, what it need not work out again, and the transcript that whoever hears it begins with.
+struct Said {
+    sent: Sent,
+    pulled: Option<Pulled>,
+    transcript: Transcript,
+    committed: Made,
+}
+
+/// A prover before its first word.
+struct Committing<'s> {
+    layout: Layout,
+    scheme: &'s Scheme,
+    pads: &'s Pads,
+}
+
+impl Committing<'_> {
+    /// What is known before the first challenge: content and pads.
+    fn known(&self, witness: &Witness) -> Vec<Element> {
+        let pads = self.pads.expose().iter().flat_map(|pad| pad.as_basis_coefficients_slice());
+        witness.content.iter().chain(pads).copied().collect()
+    }
+
+    fn commit(&self, transcript: &mut Transcript, vector: Vec<Element>) -> Made {
+        let (commitment, data) = self.scheme.commit(transcript, vector.clone());
+        Made { commitment, data, vector }
+    }
+
+    /// Commits to everything, and then speaks.
+    fn at_once(
+        &self,
+        conversation: &impl Conversation,
+        witness: &Witness,
+        mut transcript: Transcript,
+        rng: &mut impl CryptoRng,
+    ) -> Said {
+        let mut vector = self.known(witness);
+        self.layout.fill(&mut vector, rng);
+        let committed = self.commit(&mut transcript, vector);
+        let mut channel = Prover::new(transcript.clone(), self.pads);
+        let pulled = conversation.prove(&mut channel, witness);
+        Said { sent: channel.finish(), pulled, transcript, committed }
+    }
+
+    /// Commits to what is known, speaks, and commits to it again beside the second part once that is drawn; then shows that it is the same.
+    fn in_two(
+        &self,
+        shape: Shape,
+        conversation: &impl Conversation,
+        witness: &Witness,
+        transcript: Transcript,
+        rng: &mut impl CryptoRng,
+    ) -> Said {
+        let seed = Secret::random(rng);
+        let mut known = self.known(witness);
+        let first = Parameters::in_shape(shape, &known, &seed);
+        wipe(&mut known);
+        let mut committed = None;
+        let mut channel = Prover::new(transcript.clone(), self.pads).with_second(|transcript, second| {
+            let mut vector = Vec::with_capacity(1 << self.layout.variables);
+            vector.extend_from_slice(second);
+            vector.resize(self.layout.start + shape.taken(), Element::ZERO);
+            first.begin(&mut vector[self.layout.start..]);
+            self.layout.fill(&mut vector, rng);
+            #[cfg(test)]
+            conversation.spoil(&mut vector);
+            committed = Some(self.commit(transcript, vector));
+        });
+        channel.attach(first.registered().root.to_vec());
+        let pulled = conversation.prove(&mut channel, witness);
+        first.prove(&mut channel);
+        let sent = channel.finish();
+        Said { sent, pulled, transcript, committed: committed.expect("the conversation has a second part") }
+    }
+}
+
+/// Hears a conversation, and that what was committed to before its second part is in the vector, if there is one.
+fn hear<'c>(
+    conversation: &'c impl Conversation,
+    layout: &Layout,
+    channel: &mut Verifier<'c>,
+    pulled: Option<Pulled>,
+) -> Result<Later<'c>, ProofError> {
+    let Some(shape) = layout.first else { return conversation.verify(channel, pulled) };
+    let root = channel.attached()?.try_into().map_err(|_| ProofError::Wrong)?;
+    let later = conversation.verify(channel, pulled)?;
+    let first = Registered { shape, root }.verify(channel, 0)?;
+    Ok(Box::new(move || {
+        let mut claims = later()?;
+        claims.push(first()?);
+        Ok(claims)
+    }))
 }
 
 /// Checks an argument; yields its bits of soundness, all steps added up.
@@ -300,9 +548,12 @@ pub fn verify(
 ) -> Result<f64, ProofError> {
     let layout = Layout::of(conversation).map_err(|_| ProofError::TooLong)?;
     let scheme = Scheme::new(layout.variables, rng);
-    scheme.absorb(&mut transcript, &argument.commitment);
-    let mut channel = Verifier::new(transcript, &argument.wires, &argument.attached);
-    let later = conversation.verify(&mut channel, None)?;
+    if layout.first.is_none() {
+        scheme.absorb(&mut transcript, &argument.commitment);
+    }
+    let absorb = |transcript: &mut Transcript| scheme.absorb(transcript, &argument.commitment);
+    let mut channel = Verifier::new(transcript, &argument.wires, &argument.attached).with_second(&absorb);
+    let later = hear(conversation, &layout, &mut channel, None)?;
     let errors = channel.errors();
     let (said, mut transcript) = channel.finish()?;
     let weight = transcript.challenge();
@@ -319,6 +570,9 @@ pub fn verify(
     let (opened, shown) = both(opened, shown);
     opened?;
     let errors = errors + shown? + conversation.errors() + last::errors(layout.variables, layout.block);
-    let interactive = (-soundness_bits(errors)).exp2();
-    Ok(-(interactive + conversation.missed() + (-opening_bits(layout.variables)).exp2()).log2())
+    let first = layout.first.map(|shape| Registered { shape, root: [0; 32] });
+    let (first_errors, first_missed) = first.map_or((0, 0.0), |first| (first.errors(), first.missed()));
+    let interactive = (-soundness_bits(errors + first_errors)).exp2();
+    Ok(-(interactive + first_missed + conversation.missed() + (-opening_bits(layout.variables)).exp2())
+        .log2())
 }

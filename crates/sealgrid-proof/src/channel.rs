@@ -6,7 +6,7 @@ use p3_field::{ExtensionField as _, PrimeCharacteristicRing};
 use rand_core::CryptoRng;
 use sealgrid_seal::digest::labels;
 
-use crate::field::{Challenge, random, wipe};
+use crate::field::{Challenge, Element, random, wipe};
 use crate::hidden::Hidden;
 use crate::products::{self, Product};
 use crate::transcript::Transcript;
@@ -58,8 +58,10 @@ impl std::fmt::Debug for Pads {
     }
 }
 
+/// Commits to what follows from what was drawn so far.
+type Second<'p> = Box<dyn FnOnce(&mut Transcript, &[Element]) + 'p>;
+
 /// The prover's end.
-#[derive(Debug)]
 pub struct Prover<'p> {
     transcript: Transcript,
     pads: &'p Pads,
@@ -67,6 +69,13 @@ pub struct Prover<'p> {
     wires: Vec<Challenge>,
     attached: Vec<Vec<u8>>,
     products: Vec<[Challenge; 3]>,
+    second: Option<Second<'p>>,
+}
+
+impl std::fmt::Debug for Prover<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Prover({} messages, ..)", self.wires.len())
+    }
 }
 
 /// Everything that a prover has sent.
@@ -84,7 +93,23 @@ impl<'p> Prover<'p> {
     /// Begins with a transcript that has absorbed the statement and the commitment to `pads`.
     #[must_use]
     pub fn new(transcript: Transcript, pads: &'p Pads) -> Self {
-        Self { transcript, pads, used: 0, wires: Vec::new(), attached: Vec::new(), products: Vec::new() }
+        let (wires, attached, products) = (Vec::new(), Vec::new(), Vec::new());
+        Self { transcript, pads, used: 0, wires, attached, products, second: None }
+    }
+
+    /// With what commits to a content's second part.
+    #[must_use]
+    pub(crate) fn with_second(self, commit: impl FnOnce(&mut Transcript, &[Element]) + 'p) -> Self {
+        Self { second: Some(Box::new(commit)), ..self }
+    }
+
+    /// Commits to a content's second part, which follows from what was drawn.
+    ///
+    /// # Panics
+    /// When there is none, or it was committed to before.
+    pub(crate) fn second(&mut self, content: &[Element]) {
+        let commit = self.second.take().expect("a content with a second part, told once");
+        commit(&mut self.transcript, content);
     }
 
     /// Draws the verifier's next challenge.
@@ -148,7 +173,6 @@ impl<'p> Prover<'p> {
 }
 
 /// The verifier's end.
-#[derive(Debug)]
 pub struct Verifier<'w> {
     transcript: Transcript,
     wires: std::slice::Iter<'w, Challenge>,
@@ -156,6 +180,13 @@ pub struct Verifier<'w> {
     pads: u32,
     zeros: Vec<Hidden>,
     products: Vec<Product>,
+    second: Option<&'w dyn Fn(&mut Transcript)>,
+}
+
+impl std::fmt::Debug for Verifier<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Verifier({} pads, ..)", self.pads)
+    }
 }
 
 /// What is left to show: `Σ coefficient·pad = value` for the committed pads.
@@ -172,7 +203,19 @@ impl<'w> Verifier<'w> {
     #[must_use]
     pub fn new(transcript: Transcript, wires: &'w [Challenge], attached: &'w [Vec<u8>]) -> Self {
         let (wires, attached) = (wires.iter(), attached.iter());
-        Self { transcript, wires, attached, pads: 0, zeros: Vec::new(), products: Vec::new() }
+        Self { transcript, wires, attached, pads: 0, zeros: Vec::new(), products: Vec::new(), second: None }
+    }
+
+    /// With what absorbs the commitment to a content's second part.
+    #[must_use]
+    pub(crate) fn with_second(self, absorb: &'w dyn Fn(&mut Transcript)) -> Self {
+        Self { second: Some(absorb), ..self }
+    }
+
+    /// Absorbs the commitment to a content's second part.
+    pub(crate) fn second(&mut self) {
+        let absorb = self.second.take().expect("what absorbs it, asked once");
+        absorb(&mut self.transcript);
     }
 
     /// Draws a number of `bits` bits.

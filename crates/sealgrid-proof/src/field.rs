@@ -62,6 +62,65 @@ pub(crate) fn equality(point: &[Challenge]) -> Vec<Challenge> {
     weights
 }
 
+/// `eq(point, index)`: one entry of [`equality`].
+pub(crate) fn equality_at(point: &[Challenge], index: usize) -> Challenge {
+    let of_bit = |(bit, coordinate): (usize, &Challenge)| {
+        let is_one = u32::try_from(bit).is_ok_and(|bit| index.checked_shr(bit).unwrap_or(0) & 1 == 1);
+        if is_one { *coordinate } else { Challenge::ONE - *coordinate }
+    };
+    point.iter().rev().enumerate().map(of_bit).product()
+}
+
+/// The entries of [`equality`] in a range, and no others made.
+pub(crate) fn equality_within(point: &[Challenge], range: Range<usize>) -> Vec<Challenge> {
+    let (high, low) = point.split_at(point.len() - point.len().min(10));
+    let (within, length) = (equality(low), 1 << low.len());
+    let mut entries = Vec::with_capacity(range.len());
+    let mut next = range.start;
+    while next < range.end {
+        let end = range.end.min(next - next % length + length);
+        let block = equality_at(high, next / length);
+        entries.extend(within[next % length..][..end - next].iter().map(|entry| block * *entry));
+        next = end;
+    }
+    entries
+}
+
+/// `Σ_{i < count} eq(one, i)·eq(other, i)`, the shorter point's cube being the beginning of the longer one's: one product for each power of two that `count`
+/// is made of.
+///
+/// # Panics
+/// When either cube is shorter than `count`.
+pub(crate) fn equality_of_both(one: &[Challenge], other: &[Challenge], count: usize) -> Challenge {
+    let bits = one.len().min(other.len());
+    assert!(count <= 1 << bits, "places of both cubes");
+    let outside = |point: &[Challenge]| equality_at(&point[..point.len() - bits], 0);
+    let mut prefix = outside(one) * outside(other);
+    let pairs = one[one.len() - bits..].iter().zip(&other[other.len() - bits..]);
+    let [ones, zeros]: [Vec<Challenge>; 2] = [
+        pairs.clone().map(|(one, other)| *one * *other).collect(),
+        pairs.map(|(one, other)| (Challenge::ONE - *one) * (Challenge::ONE - *other)).collect(),
+    ];
+    // What all vertices come to from each coordinate on.
+    let mut rest = vec![Challenge::ONE; bits + 1];
+    for at in (0..bits).rev() {
+        rest[at] = rest[at + 1] * (ones[at] + zeros[at]);
+    }
+    if count == 1 << bits {
+        return prefix * rest[0];
+    }
+    let mut sum = Challenge::ZERO;
+    for at in 0..bits {
+        if count >> (bits - 1 - at) & 1 == 1 {
+            sum += prefix * zeros[at] * rest[at + 1];
+            prefix *= ones[at];
+        } else {
+            prefix *= zeros[at];
+        }
+    }
+    sum
+}
+
 /// As many elements of the extension as the machine's vectors hold coordinates: chosen when this is compiled.
 pub(crate) type Packed = <Challenge as ExtensionField<Element>>::ExtensionPacking;
 
@@ -229,21 +288,34 @@ fn first_product<A: Algebra<Challenge> + Copy>(left: &[A], right: &[A]) -> [A; 2
     sums
 }
 
-/// [`product_rounds`] whose right side is of the base field, which leaves it in the first round: what both sides come to, and the point.
+/// [`product_rounds`] whose right side is of the base field, which leaves it in the first round: what both sides come to, and the point. Both sides are as
+/// long; what is missing of a power of two is zeros.
 pub(crate) fn product_rounds_of(
     mut left: Vec<Challenge>,
     right: &[Element],
     mut say: impl FnMut(Challenge, Challenge) -> Challenge,
 ) -> ([Challenge; 2], Vec<Challenge>) {
-    if left.len() < 4 * LANES {
+    assert!(left.len() == right.len() && !left.is_empty(), "two sides of one length");
+    let whole = left.len().next_power_of_two();
+    if whole < 4 * LANES || !left.len().is_multiple_of(LANES) {
         let mut right: Vec<Challenge> = right.iter().map(|right| Challenge::from(*right)).collect();
+        for side in [&mut left, &mut right] {
+            side.resize(whole, Challenge::ZERO);
+        }
         let point = product_rounds(&mut left, &mut right, say);
         return ([left[0], right[0]], point);
     }
-    let half = left.len() / 2;
+    let half = whole / 2;
     let pairs = |low: usize| {
-        let left = [low, low + half].map(|at| Packed::from_ext_slice(&left[at..at + LANES]));
-        (left, [low, low + half].map(|at| *PackedElement::from_slice(&right[at..at + LANES])))
+        let lefts = [low, low + half].map(|at| match left.get(at..at + LANES) {
+            Some(left) => Packed::from_ext_slice(left),
+            None => Packed::ZERO,
+        });
+        let rights = [low, low + half].map(|at| match right.get(at..at + LANES) {
+            Some(right) => *PackedElement::from_slice(right),
+            None => PackedElement::ZERO,
+        });
+        (lefts, rights)
     };
     let middle = half / (2 * LANES) * LANES;
     let measured = |range: Range<usize>| {
@@ -336,7 +408,48 @@ pub(crate) fn rank(mut vectors: Vec<Vec<Element>>) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use rand_core::SeedableRng as _;
+
     use super::*;
+
+    #[test]
+    fn entries_of_equality_are_made_alone_in_a_range_and_added_up_over_two() {
+        let mut rng = rand_chacha::ChaCha20Rng::from_seed([5; 32]);
+        let mut point = |bits: usize| (0..bits).map(|_| random(&mut rng)).collect::<Vec<Challenge>>();
+        for (bits, other_bits) in [(0, 0), (1, 3), (5, 5), (12, 11), (11, 13)] {
+            let (one, other) = (point(bits), point(other_bits));
+            let (all, others) = (equality(&one), equality(&other));
+            let most = all.len().min(others.len());
+            for count in [0, 1, most / 3, most / 2, most - most / 5, most] {
+                let sum: Challenge = all.iter().zip(&others).take(count).map(|(a, b)| *a * *b).sum();
+                assert_eq!(equality_of_both(&one, &other, count), sum, "{count} of {bits} and {other_bits}");
+                assert_eq!(equality_within(&one, count / 2..count), all[count / 2..count]);
+            }
+            assert!((0..all.len()).step_by(7).all(|at| equality_at(&one, at) == all[at]));
+        }
+    }
+
+    #[test]
+    fn a_sumcheck_takes_what_is_missing_for_zeros() {
+        let mut rng = rand_chacha::ChaCha20Rng::from_seed([6; 32]);
+        for length in [1, 2, 3, 8, 20, 40, 64, 72, 2056, 40_000, 65_536] {
+            let left: Vec<Challenge> = (0..length).map(|_| random(&mut rng)).collect();
+            let right: Vec<Element> = (0..length).map(|at| Element::from_usize(at * at + 3)).collect();
+            let mut sides = [left.clone(), right.iter().map(|right| Challenge::from(*right)).collect()];
+            sides.iter_mut().for_each(|side| side.resize(side.len().next_power_of_two(), Challenge::ZERO));
+            let said = |said: &mut Vec<[Challenge; 2]>, zero: Challenge, leading: Challenge| {
+                said.push([zero, leading]);
+                zero + leading.double() + Challenge::from_usize(said.len())
+            };
+            let (mut expected, mut heard) = (Vec::new(), Vec::new());
+            let [mut whole, mut other] = sides;
+            let point =
+                product_rounds(&mut whole, &mut other, |zero, leading| said(&mut expected, zero, leading));
+            let (last, same) =
+                product_rounds_of(left, &right, |zero, leading| said(&mut heard, zero, leading));
+            assert_eq!((expected, point, [whole[0], other[0]]), (heard, same, last), "{length} values");
+        }
+    }
 
     #[test]
     fn a_proof_of_a_million_lookups_keeps_all_but_ten_bits() {

@@ -4,7 +4,7 @@
 use p3_field::PrimeCharacteristicRing;
 
 use crate::channel::{ProofError, Prover, Verifier};
-use crate::field::{Challenge, product_rounds};
+use crate::field::{Challenge, Element, product_rounds_of};
 use crate::hidden::Hidden;
 
 /// What is left to show: the values of both sides' multilinear extensions at a point (most significant variable first).
@@ -24,24 +24,20 @@ pub fn pads(variables: usize) -> usize {
     2 * variables + 3
 }
 
-/// Shows the sum; yields the point of what is left.
+/// Shows the sum, the right side being of the base field; yields the point of what is left. What is missing of `2^variables` values is zeros, which are no
+/// more than half of them.
 ///
 /// # Panics
-/// When the sides are not `2^variables` values each.
-pub fn prove(
-    channel: &mut Prover<'_>,
-    mut left: Vec<Challenge>,
-    mut right: Vec<Challenge>,
-) -> Vec<Challenge> {
-    assert!(left.len().is_power_of_two() && left.len() == right.len(), "two sides over one cube");
-    let point = product_rounds(&mut left, &mut right, |zero, leading| {
+/// When one side is longer, or they are empty.
+pub fn prove(channel: &mut Prover<'_>, left: Vec<Challenge>, right: &[Element]) -> Vec<Challenge> {
+    let ([left, right], point) = product_rounds_of(left, right, |zero, leading| {
         channel.send(zero);
         channel.send(leading);
         channel.challenge()
     });
-    channel.send(left[0]);
-    channel.send(right[0]);
-    channel.product(left[0], right[0]);
+    channel.send(left);
+    channel.send(right);
+    channel.product(left, right);
     point
 }
 
@@ -79,6 +75,7 @@ pub fn verify(
 
 #[cfg(test)]
 mod tests {
+    use p3_field::BasedVectorSpace as _;
     use rand_chacha::ChaCha20Rng;
     use rand_core::SeedableRng as _;
 
@@ -89,7 +86,7 @@ mod tests {
 
     struct Case {
         left: Vec<Challenge>,
-        right: Vec<Challenge>,
+        right: Vec<Element>,
         pads: Pads,
         wires: Vec<Challenge>,
     }
@@ -97,13 +94,14 @@ mod tests {
     impl Case {
         fn new(seed: u8, variables: usize) -> Self {
             let mut rng = ChaCha20Rng::from_seed([seed; 32]);
-            let mut side = || (0..1 << variables).map(|_| random(&mut rng)).collect::<Vec<Challenge>>();
-            let (left, right) = (side(), side());
+            let left: Vec<Challenge> = (0..1 << variables).map(|_| random(&mut rng)).collect();
+            let right: Vec<Element> =
+                left.iter().map(|_| random(&mut rng).as_basis_coefficients_slice()[0]).collect();
             // One for the claim; two values at 0 and C at 0 and beyond for the product.
             let pads = Pads::random(&mut rng, 1 + pads(variables) + 4);
             let mut channel = Prover::new(Transcript::of_test(), &pads);
             channel.send(left.iter().zip(&right).map(|(a, b)| *a * *b).sum());
-            prove(&mut channel, left.clone(), right.clone());
+            prove(&mut channel, left.clone(), &right);
             let Sent { wires, used, .. } = channel.finish();
             assert_eq!(used, pads.expose().len(), "as many pads as announced");
             Self { left, right, pads, wires }
@@ -117,7 +115,11 @@ mod tests {
             let pads = self.pads.expose();
             channel.finish().is_ok_and(|(claim, _)| claim.holds(pads))
                 && sides.left.open(pads) == evaluate(&self.left, &sides.point)
-                && sides.right.open(pads) == evaluate(&self.right, &sides.point)
+                && sides.right.open(pads)
+                    == evaluate(
+                        &self.right.iter().map(|it| Challenge::from(*it)).collect::<Vec<_>>(),
+                        &sides.point,
+                    )
         }
     }
 

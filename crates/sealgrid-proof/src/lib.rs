@@ -37,6 +37,7 @@ mod folding;
 mod hidden;
 mod layers;
 mod maps;
+mod order;
 mod places;
 mod products;
 mod threads;

@@ -18,7 +18,7 @@ use p3_field::{PackedValue as _, PrimeCharacteristicRing as _, PrimeField32 as _
 use crate::argument::{ContentClaim, Conversation, Later, TooLarge};
 use crate::channel::{ProofError, Prover, Verifier};
 use crate::commit::VARIABLES_MAX;
-use crate::field::{Challenge, Element, LANES, Packed, PackedElement, equality, wipe};
+use crate::field::{Challenge, Element, LANES, Packed, PackedElement, equality, equality_at, wipe};
 use crate::fractions::{self, Leaves};
 use crate::hidden::Hidden;
 use crate::places::Places;
@@ -471,11 +471,7 @@ impl Drawn {
 /// `eq(point, x)` for the vertices `x` of an aligned block.
 fn block_weights(point: &[Challenge], start: usize, length: usize) -> Vec<Challenge> {
     let (block, within) = point.split_at(point.len() - length.ilog2() as usize);
-    let number = start / length;
-    let of_bit = |(bit, coordinate): (usize, &Challenge)| {
-        if number >> bit & 1 == 1 { *coordinate } else { Challenge::ONE - *coordinate }
-    };
-    let weight: Challenge = block.iter().rev().enumerate().map(of_bit).product();
+    let weight = equality_at(block, start / length);
     let mut weights = equality(within);
     weights.iter_mut().for_each(|within| *within *= weight);
     weights

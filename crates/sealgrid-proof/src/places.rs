@@ -9,6 +9,8 @@ use crate::field::{Challenge, Element, wipe};
 /// The places: numbers that are not committed, shared elements, each record's own, shared ones again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Places {
+    /// Elements of the content that stand before all places, and are none.
+    pub(crate) first: usize,
     /// How many are not committed.
     pub(crate) open: usize,
     /// Those that each record has for itself.
@@ -21,7 +23,7 @@ pub(crate) struct Places {
 impl Places {
     /// Of a content that is one record's.
     pub(crate) fn of_one(count: usize) -> Self {
-        Self { open: 0, own: 0..count, count, records: 1 }
+        Self { first: 0, open: 0, own: 0..count, count, records: 1 }
     }
 
     /// Elements that each place of a record has in the content: one a record, and zeros up to a power of two, so that the weight of place and record is
@@ -32,7 +34,7 @@ impl Places {
 
     /// Where the records' own elements begin.
     fn start(&self) -> usize {
-        (self.own.start - self.open).next_multiple_of(self.width())
+        (self.first + self.own.start - self.open).next_multiple_of(self.width())
     }
 
     /// Elements of the content.
@@ -44,7 +46,7 @@ impl Places {
     pub(crate) fn shared(&self, place: usize) -> usize {
         debug_assert!(place >= self.open && (self.records == 1 || !self.own.contains(&place)), "one place");
         if place < self.own.start {
-            place - self.open
+            self.first + place - self.open
         } else {
             self.start() + self.own.len() * self.width() + place - self.own.end
         }
@@ -65,7 +67,7 @@ impl Places {
     /// Writes what is shared.
     pub(crate) fn put_shared(&self, places: &[Element], content: &mut [Element]) {
         let before = self.own.start - self.open;
-        content[..before].copy_from_slice(&places[self.open..self.own.start]);
+        content[self.first..][..before].copy_from_slice(&places[self.open..self.own.start]);
         let behind = content.len() - (self.count - self.own.end);
         content[behind..].copy_from_slice(&places[self.own.end..]);
     }
@@ -73,7 +75,7 @@ impl Places {
     /// Reads it.
     pub(crate) fn take_shared(&self, content: &[Element], places: &mut [Element]) {
         let before = self.own.start - self.open;
-        places[self.open..self.own.start].copy_from_slice(&content[..before]);
+        places[self.open..self.own.start].copy_from_slice(&content[self.first..][..before]);
         let behind = content.len() - (self.count - self.own.end);
         places[self.own.end..].copy_from_slice(&content[behind..]);
     }
@@ -91,7 +93,7 @@ impl Places {
 
     /// A functional of the places as one of the content, each record's own elements weighed with `records`, the shared ones as they are.
     pub(crate) fn parts(&self, functional: &[Challenge], records: &[Challenge]) -> Vec<Part> {
-        let before = Part::plain(0, functional[self.open..self.own.start].to_vec());
+        let before = Part::plain(self.first, functional[self.open..self.own.start].to_vec());
         let own = Part::of_records(self.start(), functional[self.own.clone()].to_vec(), records);
         let behind = self.start() + self.own.len() * self.width();
         vec![before, own, Part::plain(behind, functional[self.own.end..].to_vec())]
@@ -115,8 +117,8 @@ mod tests {
 
     #[test]
     fn every_place_of_every_record_stands_somewhere_and_nothing_twice() {
-        for records in 1..6 {
-            let places = Places { open: 3, own: 8..15, count: 17, records };
+        for (records, first) in (1..6).zip([0, 2, 0, 9, 5]) {
+            let places = Places { first, open: 3, own: 8..15, count: 17, records };
             let mut content = vec![Element::ZERO; places.content()];
             let mut next = 1..;
             let mut number = || Element::from_u32(next.next().expect("endless"));

@@ -18,7 +18,8 @@ use crate::argument::{Conversation, Later, TooLarge};
 use crate::channel::{ProofError, Prover, Verifier};
 use crate::field::Element;
 use crate::lookups::{Columns, Form, Looked, Lookups, NotInTable, Pulled, Table, Witness};
-use crate::maps::{LIMB_BITS, Map, Plus, Sum, Term, elements_of, limbs_of, narrow, signed};
+use crate::maps::{LIMB_BITS, Map, Plus, Sum, Term, limbs_of, narrow, signed};
+use crate::order::{Order, Runs};
 use crate::weights::{BadShape, Parameters, Registered};
 
 /// Committed parameters and what is known of them.
@@ -84,20 +85,10 @@ pub(crate) fn limits(reach: Reach, requantise: &Requantise, channels: usize) -> 
     (0..channels).map(limit).collect()
 }
 
-/// Where each parameter begins when all stand behind each other.
-pub(crate) fn starts(graph: &Graph) -> Vec<usize> {
-    let counts = graph.parameters().iter().map(|parameter| parameter.shape().count());
-    let starts = counts.scan(0, |start, count| {
-        *start += count;
-        Some(*start - count)
-    });
-    starts.collect()
-}
-
-/// All parameters behind each other.
+/// All parameters, in the order in which they are registered.
 #[must_use]
 pub fn elements(graph: &Graph) -> Vec<Element> {
-    graph.parameters().iter().flat_map(elements_of).collect()
+    Order::of(graph).elements(graph)
 }
 
 /// The greatest magnitude of a type that leaves none open: those of 32 bits are biases, which are far smaller.
@@ -186,7 +177,7 @@ enum Fill {
     /// Limbs of what a form yields, which is not negative.
     Limbs { start: usize, form: Arc<dyn Form>, bits: u32 },
     /// Magnitudes.
-    Magnitudes { start: usize, from: usize, count: usize },
+    Magnitudes { start: usize, form: Arc<dyn Form> },
 }
 
 /// A registration that no run can rest on.
@@ -258,28 +249,21 @@ impl Registering {
         }
         let shape = registration.registered.shape;
         let mut builder = Builder { content: shape.taken(), looked: Vec::new(), fills: Vec::new() };
-        let starts = starts(graph);
-        let column = |parameter: usize, constant: u64, factor: Element| -> Arc<dyn Form> {
-            Arc::new(Columns {
-                count: graph.parameters()[parameter].shape().count(),
-                constant: Element::from_u64(constant),
-                terms: vec![(starts[parameter], factor)],
-            })
+        let order = Order::of(graph);
+        let column = |parameter: u32, constant: u64, factor: Element| -> Arc<dyn Form> {
+            Arc::new(Runs { runs: order.runs(parameter), constant: Element::from_u64(constant), factor })
         };
         // Each weight's magnitudes, which show its range as well.
         let mut magnitudes: BTreeMap<u32, Arc<dyn Form>> = BTreeMap::new();
         for ((weight, requantise), reach) in layers(graph).zip(&registration.reaches) {
-            let parameter = weight.0 as usize;
-            let tensor = &graph.parameters()[parameter];
+            let tensor = &graph.parameters()[weight.0 as usize];
             let count = tensor.shape().count();
             let magnitudes = magnitudes.entry(weight.0).or_insert_with(|| {
                 let start = builder.column(count);
-                builder.fills.push(Fill::Magnitudes { start, from: starts[parameter], count });
+                let own = column(weight.0, 0, Element::ONE);
+                builder.fills.push(Fill::Magnitudes { start, form: Arc::clone(&own) });
                 let magnitudes: Arc<dyn Form> = Arc::new(Columns::one(start, count));
-                builder.looked.push((
-                    Rows::Magnitudes,
-                    vec![column(parameter, 0, Element::ONE), Arc::clone(&magnitudes)],
-                ));
+                builder.looked.push((Rows::Magnitudes, vec![own, Arc::clone(&magnitudes)]));
                 magnitudes
             });
             // What is left of each channel's limit.
@@ -294,12 +278,14 @@ impl Registering {
             let left = Sum { constants: limits.collect(), terms: vec![term] };
             builder.range(&(Arc::new(left) as Arc<dyn Form>), bits);
         }
-        for (parameter, magnitude) in registration.magnitudes.iter().enumerate() {
-            if magnitudes.contains_key(&narrow(parameter)) {
+        for ((tensor, parameter), magnitude) in
+            graph.parameters().iter().zip(0..).zip(&registration.magnitudes)
+        {
+            if magnitudes.contains_key(&parameter) {
                 continue;
             }
             let above = column(parameter, *magnitude, Element::ONE);
-            match magnitude_of(graph.parameters()[parameter].dtype()) {
+            match magnitude_of(tensor.dtype()) {
                 Some(known) => builder.range(&above, known.ilog2() + 1),
                 // From both ends.
                 None => {
@@ -365,9 +351,9 @@ impl Registering {
         parameters.begin(&mut content);
         for fill in &self.fills {
             match fill {
-                Fill::Magnitudes { start, from, count } => {
-                    for at in 0..*count {
-                        content[start + at] = Element::from_i64(signed(content[from + at]).abs());
+                Fill::Magnitudes { start, form } => {
+                    for (at, value) in form.values(&content).into_iter().enumerate() {
+                        content[start + at] = Element::from_i64(signed(value).abs());
                     }
                 }
                 Fill::Limbs { start, form, bits } => {

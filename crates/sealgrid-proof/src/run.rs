@@ -131,6 +131,8 @@ pub struct Run {
     tied: Vec<Tied>,
     sums: Sums,
     private: Option<Private>,
+    /// Private parameters that are values themselves: their sums, and where they stand among the places.
+    constants: Vec<(usize, usize)>,
 }
 
 /// Values of a run that are equal to others, all records' of each form one behind the other.
@@ -154,6 +156,41 @@ struct Private {
     /// The prover's.
     parameters: Option<Arc<Parameters>>,
 }
+
+impl Private {
+    /// Whether the vector holds a combination of their rows, and not all of them.
+    fn is_combined(&self) -> bool {
+        self.registered.shape.is_combined()
+    }
+
+    /// That those parameters are the registered ones which the vector holds, or a combination of their rows at a point.
+    fn prove(&self, channel: &mut Prover<'_>, point: &[Challenge]) {
+        let parameters = self.parameters.as_ref().expect("the prover's");
+        if !self.is_combined() {
+            return parameters.prove(channel);
+        }
+        let mut combination = parameters.combination(point);
+        channel.second(&combination);
+        wipe(&mut combination);
+        parameters.open(channel);
+    }
+
+    /// The same for the verifier.
+    fn verify<'c>(
+        &self,
+        channel: &mut Verifier<'c>,
+        point: Vec<Challenge>,
+    ) -> Result<LaterClaim<'c>, ProofError> {
+        if !self.is_combined() {
+            return Ok(Box::new(self.registered.verify(channel, 0)?));
+        }
+        channel.second();
+        Ok(Box::new(self.registered.verify_combination(channel, point)?))
+    }
+}
+
+/// A claim that is worked out later.
+type LaterClaim<'c> = Box<dyn FnOnce() -> Result<ContentClaim, ProofError> + Send + 'c>;
 
 impl std::fmt::Debug for Run {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -289,6 +326,7 @@ impl Run {
             shown: builder.shown,
             equal,
             tied: [inputs, ends].into_iter().flatten().collect(),
+            constants: builder.constants,
             sums: builder.sums,
             private: builder.private.map(|private| Private {
                 registered: private.registration.registered.clone(),
@@ -340,8 +378,11 @@ impl Run {
         let taken = self.taken(prepared, inputs)?;
         let layout = self.lookups.places();
         let mut places = vec![Element::ZERO; layout.count];
-        self.begin(&mut places);
+        self.begin(&mut places, &taken.weights);
         let mut content = vec![Element::ZERO; layout.content()];
+        if let Some(private) = self.private.as_ref().filter(|private| !private.is_combined()) {
+            private.parameters.as_ref().expect("the prover's").begin(&mut content);
+        }
         layout.put_shared(&places, &mut content);
         let mut lists = self.lookups.lists();
         for record in 0..layout.records {
@@ -356,10 +397,10 @@ impl Run {
     }
 
     /// Writes what all records share, among places.
-    fn begin(&self, places: &mut [Element]) {
-        if let Some(private) = &self.private {
-            let parameters = private.parameters.as_ref().expect("the prover's");
-            parameters.begin(&mut places[self.lookups.places().open..]);
+    fn begin(&self, places: &mut [Element], weights: &[i32]) {
+        for (layer, start) in &self.constants {
+            let values = self.sums.layers[*layer].values(&[], weights);
+            places[*start..][..values.len()].copy_from_slice(&values);
         }
         for tied in &self.tied {
             tied.own.as_ref().expect("the prover's").begin(&mut places[tied.start..]);
@@ -421,10 +462,12 @@ impl Run {
         }
     }
 
-    /// Private parameters as integers; none that are public.
-    fn weights(&self) -> Vec<i64> {
+    /// Private parameters as integers, as they are registered; none that are public.
+    fn weights(&self) -> Vec<i32> {
         let parameters = self.private.iter().flat_map(|private| &private.parameters);
-        parameters.flat_map(|own| own.elements()).map(|element| signed(*element)).collect()
+        let elements = parameters.flat_map(|own| own.elements());
+        // Half of the field's order is less than 2^31.
+        elements.map(|element| i32::try_from(signed(*element)).expect("31 bits")).collect()
     }
 
     /// Inputs that are told, among the places of a record.
@@ -437,7 +480,7 @@ impl Run {
     }
 
     /// The sums of a layer, among places of which its operand is filled.
-    fn fill_sums(&self, places: &mut [Element], layer: usize, weights: &[i64]) {
+    fn fill_sums(&self, places: &mut [Element], layer: usize, weights: &[i32]) {
         let layer = &self.sums.layers[layer];
         let sums = layer.values(places, weights);
         places[layer.sums..][..sums.len()].copy_from_slice(&sums);
@@ -520,10 +563,19 @@ impl Run {
         self.shown.iter().map(of_input).sum()
     }
 
+    /// A point at which the registered parameters are combined where nothing is said of them.
+    fn nowhere(&self) -> Vec<Challenge> {
+        vec![Challenge::ZERO; self.sums.variables(self.lookups.places().width())]
+    }
+
     /// What is left to show of one side of the sums.
     fn side(&self, side: Side) -> Result<ContentClaim, ProofError> {
         let places = self.lookups.places();
-        let mut claim = ContentClaim { functional: vec![Part::plain(0, side.parameters)], value: side.value };
+        let parameters = side.parameters.map(|point| match &self.private {
+            Some(private) if private.is_combined() => private.registered.shape.at(&point),
+            _ => Part::equal(self.sums.parameters, point),
+        });
+        let mut claim = ContentClaim { functional: parameters.into_iter().collect(), value: side.value };
         for (Pulled { mut functional, known }, records) in side.pulled {
             // No sum is made of sums: what one has a part in would be shown by nobody.
             if functional[..self.sums.count].iter().any(|weight| !weight.is_zero()) {
@@ -624,7 +676,7 @@ struct Taken {
     records: usize,
     inputs: Vec<Vec<i32>>,
     outputs: HashMap<usize, Vec<i32>>,
-    weights: Vec<i64>,
+    weights: Vec<i32>,
 }
 
 impl Taken {
@@ -642,6 +694,11 @@ impl Conversation for Run {
         self.lookups.content()
     }
 
+    fn second(&self) -> Option<usize> {
+        let combined = self.private.as_ref().filter(|private| private.is_combined());
+        combined.map(|private| private.registered.shape.combination())
+    }
+
     fn pads(&self) -> usize {
         self.lookups.pads() + self.sums.pads(self.lookups.places().width())
     }
@@ -654,19 +711,19 @@ impl Conversation for Run {
         };
         let challenges = [channel.challenge(), channel.challenge()];
         let pulled = self.pulled(&drawn, challenges);
-        let parameters =
-            self.private.as_ref().map(|private| private.parameters.as_ref().expect("the prover's"));
+        let mut point = self.nowhere();
         if self.sums.count > 0 {
-            let elements = parameters.map_or(&[][..], |parameters| parameters.elements());
-            self.sums.prove(channel, &pulled.functional, &drawn.records, elements, |visit| {
+            let own = self.private.as_ref().and_then(|private| private.parameters.as_ref());
+            let elements = own.map_or(&[][..], |own| own.elements());
+            point = self.sums.prove(channel, &pulled.functional, &drawn.records, elements, |visit| {
                 self.lookups.places().each(content, |record, places| {
                     self.fill_shown(record, places);
                     visit(record, places);
                 });
             });
         }
-        if let Some(parameters) = parameters {
-            parameters.prove(channel);
+        if let Some(private) = &self.private {
+            private.prove(channel, &point);
         }
         self.tied.iter().for_each(|tied| tied.own.as_ref().expect("the prover's").prove(channel));
         Some(pulled)
@@ -686,8 +743,8 @@ impl Conversation for Run {
             value = &value - &sum;
             sides = Some(claim);
         }
-        let registered = self.private.as_ref().map(|private| private.registered.verify(channel, 0));
-        let registered = registered.transpose()?;
+        let point = sides.as_ref().map_or_else(|| self.nowhere(), |sides| sides.point.clone());
+        let registered = self.private.as_ref().map(|private| private.verify(channel, point)).transpose()?;
         let tied: Vec<_> = self
             .tied
             .iter()
@@ -720,7 +777,10 @@ impl Conversation for Run {
         // Equal values are one claim more that is merged, and one over all records.
         let equal = 1 + equal as u64 + u64::from(width.ilog2());
         let tied: u64 = self.tied.iter().map(|tied| tied.registered.errors()).sum();
-        let private = self.private.as_ref().map_or(0, |private| private.registered.errors());
+        let private = self.private.as_ref().map_or(0, |private| match private.is_combined() {
+            true => Registered::combination_errors(),
+            false => private.registered.errors(),
+        });
         self.lookups.errors() + equal + tied + self.sums.errors(width) + private
     }
 

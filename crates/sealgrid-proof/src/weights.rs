@@ -10,6 +10,8 @@
 //! pads for `R` openings bears `R` proofs, and not one more.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
+use std::sync::{Arc, OnceLock};
 
 use p3_commit::Mmcs as _;
 use p3_dft::{Radix2DFTSmallBatch, TwoAdicSubgroupDft as _};
@@ -24,8 +26,10 @@ use sealgrid_seal::secret::Secret;
 use crate::argument::{ContentClaim, Part};
 use crate::channel::{ProofError, Prover, Verifier};
 use crate::commit::{Trees, guarded, read, trees};
-use crate::field::{Challenge, DEGREE, Element, random, wipe};
+use crate::field::{Challenge, DEGREE, Element, LANES, Packed, basis, equality_within, random, unpack, wipe};
+use crate::folding::Factor as _;
 use crate::hidden::Hidden;
+use crate::order::powers;
 use crate::transcript::WORK_BITS;
 
 /// Columns that a proof opens: each misses another word with probability at most `(1 + rate) / 2` and the rate is at most `1/4`, so
@@ -33,12 +37,16 @@ use crate::transcript::WORK_BITS;
 pub const QUERIES: usize = 130;
 /// Most openings that a commitment may be made for.
 pub const OPENINGS_MAX: u32 = 1 << 12;
+/// From so many parameters on a proof's vector holds a combination of rows instead of all of them.
+const COMBINED_MIN: usize = 1 << 17;
+/// How much longer rows are than they are many, as a logarithm, where they are combined.
+const COMBINED_BITS: u32 = 7;
 /// Words are at most as long as the field has roots of unity.
 const LENGTH_BITS_MAX: usize = 24;
 
 /// Salted: whoever has seen all openings could otherwise try parameters against the leaves that were not opened.
 type Salted = Trees<ChaCha20Rng>;
-type Opened = (Vec<Vec<Vec<Element>>>, <Salted as p3_commit::Mmcs<Element>>::MultiProof);
+type Shown = (Vec<Vec<Vec<Element>>>, <Salted as p3_commit::Mmcs<Element>>::MultiProof);
 
 /// For opening and checking, which draw no salt.
 fn unsalted() -> Salted {
@@ -61,6 +69,8 @@ pub struct Shape {
     pads: usize,
     /// Logarithm of a word's length.
     length_bits: usize,
+    /// Whether a proof's vector holds a combination of the rows, and not all of them.
+    is_combined: bool,
 }
 
 impl Shape {
@@ -72,10 +82,26 @@ impl Shape {
         if count == 0 || count > 1 << LENGTH_BITS_MAX || openings == 0 || openings > OPENINGS_MAX {
             return Err(BadShape);
         }
+        if count >= COMBINED_MIN {
+            return Self::combined(count, openings);
+        }
         // Few rows, because each brings pads; short ones, because the tree has a leaf for each of their codeword's elements.
         let bits = count.next_power_of_two().ilog2();
         let row_bits = bits.saturating_sub(2).clamp(bits.clamp(11, 13), 16);
         Ok(Self::of_rows(count, row_bits, openings))
+    }
+
+    /// The same, of which a proof's vector holds a combination of rows, however few there are.
+    ///
+    /// # Errors
+    /// [`BadShape`].
+    pub(crate) fn combined(count: usize, openings: u32) -> Result<Self, BadShape> {
+        if count == 0 || count > 1 << LENGTH_BITS_MAX || openings == 0 || openings > OPENINGS_MAX {
+            return Err(BadShape);
+        }
+        // A proof commits to five elements for each of a row, and opens as many columns as long as there are rows.
+        let row_bits = (count.next_power_of_two().ilog2() + COMBINED_BITS).div_ceil(2).clamp(6, 16);
+        Ok(Self { is_combined: true, ..Self::of_rows(count, row_bits, openings) })
     }
 
     /// Of the values of one run, to be opened once.
@@ -91,10 +117,51 @@ impl Shape {
         Ok(Self::of_rows(count, row_bits, 1))
     }
 
+    /// Of what a proof commits to before a combination of rows, to be opened once.
+    pub(crate) fn of_first(count: usize) -> Self {
+        // Some sixteen rows: a column of these is not long, and the fewer there are, the more leaves has the tree.
+        let row_bits = count.next_power_of_two().ilog2().saturating_sub(4).clamp(6, 16);
+        Self::of_rows(count, row_bits, 1)
+    }
+
     fn of_rows(count: usize, row_bits: u32, openings: u32) -> Self {
         let pads = openings as usize * QUERIES;
         let length_bits = (4 * ((1 << row_bits) + pads)).next_power_of_two().ilog2() as usize;
-        Self { count, row: 1 << row_bits, pads, length_bits }
+        Self { count, row: 1 << row_bits, pads, length_bits, is_combined: false }
+    }
+
+    /// Whether a proof's vector holds a combination of the rows.
+    pub(crate) fn is_combined(self) -> bool {
+        self.is_combined
+    }
+
+    /// Elements of a combination of rows and their pads, [`DEGREE`] each.
+    pub(crate) fn combination(self) -> usize {
+        DEGREE * (self.row + self.pads)
+    }
+
+    /// Elements of a row.
+    pub(crate) fn row(self) -> usize {
+        self.row
+    }
+
+    /// Where the rows' combination and its pads stand in what a proof holds of them: which coefficients, and where they begin, coordinate by coordinate.
+    fn combined_parts(self) -> impl Iterator<Item = (Range<usize>, usize)> {
+        let pads = self.pad_parts().map(move |part| self.row + part.start..self.row + part.end);
+        std::iter::once(0..self.row).chain(pads).map(|part| (part.clone(), DEGREE * part.start))
+    }
+
+    /// A point of the cube of all elements: what weighs the rows, and the coordinates within a row.
+    fn split(self, point: &[Challenge]) -> (Vec<Challenge>, &[Challenge]) {
+        let (rows, within) = point.split_at(point.len() - self.row.ilog2() as usize);
+        (equality_within(rows, 0..self.rows()), within)
+    }
+
+    /// What weighs a combination of rows, as [`Parameters::combination`] spells it, so that it comes to the elements' value at `point`, given that the rows were
+    /// combined there.
+    pub(crate) fn at(self, point: &[Challenge]) -> Part {
+        let (_, within) = self.split(point);
+        Part::equal_rows((0..DEGREE).map(basis).collect(), within.to_vec())
     }
 
     /// Parameters.
@@ -128,26 +195,66 @@ impl Shape {
         self.elements() + self.all_pads()
     }
 
-    /// `Σ_i weight_i · ω^(position_i·j)`: what the `j`-th coefficient of every row has to do with the opened columns, for all `j` below a word's length.
-    fn coefficients(self, positions: &[usize], weights: &[Challenge]) -> Vec<Challenge> {
-        // Few positions are opened, so with j = width·j' + j'' the sum over positions that are equal modulo the height is taken first, for each j'';
-        // what is left are short transforms side by side.
-        let height_bits = self.length_bits.min(9);
-        let (height, width) = (1 << height_bits, 1 << (self.length_bits - height_bits));
-        let root = Element::two_adic_generator(self.length_bits);
-        let mut sums = vec![Challenge::ZERO; height * width];
-        for (position, weight) in positions.iter().zip(weights) {
-            let (root, mut weight) = (root.exp_u64(*position as u64), *weight);
-            for sum in &mut sums[position % height * width..][..width] {
-                *sum += weight;
-                weight *= root;
-            }
-        }
-        Radix2DFTSmallBatch::<Element>::default().dft_algebra_batch(RowMajorMatrix::new(sums, width)).values
+    /// The parts of a row's pads, powers of two, which stand apart in a vector: those of all rows one behind the other.
+    fn pad_parts(self) -> impl Iterator<Item = Range<usize>> {
+        powers(self.pads)
     }
 
     fn dimensions(self) -> Dimensions {
         Dimensions { width: self.rows(), height: 1 << self.length_bits }
+    }
+}
+
+/// Columns that were opened, weighed: what coefficients of rows have to do with them.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    length_bits: usize,
+    positions: Vec<usize>,
+    weights: Vec<Challenge>,
+    coefficients: OnceLock<Vec<Challenge>>,
+}
+
+impl Opened {
+    fn new(shape: Shape, positions: Vec<usize>, weights: Vec<Challenge>) -> Self {
+        Self { length_bits: shape.length_bits, positions, weights, coefficients: OnceLock::new() }
+    }
+
+    /// `Σ_i weight_i · ω^(position_i·j)`: what the `j`-th coefficient of every row has to do with the opened columns, for all `j` below a word's length.
+    pub(crate) fn coefficients(&self) -> &[Challenge] {
+        self.coefficients.get_or_init(|| {
+            // Few positions are opened, so with j = width·j' + j'' the sum over positions that are equal modulo the height is taken first, for each j'';
+            // what is left are short transforms side by side.
+            let height_bits = self.length_bits.min(9);
+            let (height, width) = (1 << height_bits, 1 << (self.length_bits - height_bits));
+            let root = Element::two_adic_generator(self.length_bits);
+            let mut sums = vec![Challenge::ZERO; height * width];
+            for (position, weight) in self.positions.iter().zip(&self.weights) {
+                let (root, mut weight) = (root.exp_u64(*position as u64), *weight);
+                for sum in &mut sums[position % height * width..][..width] {
+                    *sum += weight;
+                    weight *= root;
+                }
+            }
+            Radix2DFTSmallBatch::<Element>::default()
+                .dft_algebra_batch(RowMajorMatrix::new(sums, width))
+                .values
+        })
+    }
+
+    /// `Σ_j coefficient_(first + j) · eq(point, j)` over a cube: powers of a root are a product over the cube's variables, so no coefficient is made.
+    pub(crate) fn at(&self, first: usize, point: &[Challenge]) -> Challenge {
+        let root = Element::two_adic_generator(self.length_bits);
+        let of_position = |(position, weight): (&usize, &Challenge)| {
+            let root = root.exp_u64(*position as u64);
+            let mut power = root;
+            let mut product = *weight * root.exp_u64(first as u64);
+            for coordinate in point.iter().rev() {
+                product *= *coordinate * (power - Element::ONE) + Element::ONE;
+                power = power.square();
+            }
+            product
+        };
+        self.positions.iter().zip(&self.weights).map(of_position).sum()
     }
 }
 
@@ -216,6 +323,16 @@ impl Parameters {
         Self { registered, elements, pads, tree }
     }
 
+    /// What a cheat has instead: another element than the one that was committed to.
+    #[cfg(test)]
+    pub(crate) fn changed(mut self, place: usize) -> Self {
+        let elements = self.elements.len();
+        let place =
+            if place < elements { &mut self.elements[place] } else { &mut self.pads[place - elements] };
+        *place += Element::ONE;
+        self
+    }
+
     /// What everybody may know.
     #[must_use]
     pub fn registered(&self) -> &Registered {
@@ -227,20 +344,56 @@ impl Parameters {
         &self.elements
     }
 
-    /// What a content, or a part of it, begins with: the parameters, zeros behind them, and the pads, row by row.
+    /// What a content, or a part of it, begins with: the parameters, zeros behind them, and the pads, each part of them row by row.
     pub(crate) fn begin(&self, content: &mut [Element]) {
         let (elements, pads) = content[..self.registered.shape.taken()].split_at_mut(self.elements.len());
         elements.copy_from_slice(&self.elements);
-        pads.copy_from_slice(&self.pads);
+        let shape = self.registered.shape;
+        for part in shape.pad_parts() {
+            let to = pads[shape.rows() * part.start..].chunks_exact_mut(part.len());
+            to.zip(self.pads.chunks_exact(shape.pads))
+                .for_each(|(to, row)| to.copy_from_slice(&row[part.clone()]));
+        }
+    }
+
+    /// The combination of all rows, pads included, by what weighs them at a point of the elements' cube: each part of it coordinate by coordinate.
+    pub(crate) fn combination(&self, point: &[Challenge]) -> Vec<Element> {
+        let shape = self.registered.shape;
+        let (weights, _) = shape.split(point);
+        let mut packs = [shape.row, shape.pads].map(|count| vec![Packed::ZERO; count.div_ceil(LANES)]);
+        let [elements, pads] = &mut packs;
+        for (row, weight) in weights.into_iter().enumerate() {
+            Element::row(elements, weight, &self.elements[row * shape.row..][..shape.row]);
+            Element::row(pads, weight, &self.pads[row * shape.pads..][..shape.pads]);
+        }
+        let mut combined = unpack(elements);
+        combined.truncate(shape.row);
+        combined.extend(unpack(pads));
+        packs.iter_mut().for_each(|packs| wipe(packs));
+        let mut coordinates = Vec::with_capacity(shape.combination());
+        for (part, _) in shape.combined_parts() {
+            for coordinate in 0..DEGREE {
+                let of =
+                    |element: &Challenge| -> Element { element.as_basis_coefficients_slice()[coordinate] };
+                coordinates.extend(combined[part.clone()].iter().map(of));
+            }
+        }
+        wipe(&mut combined);
+        coordinates
     }
 
     /// Opens the columns that are drawn now.
     pub(crate) fn prove(&self, channel: &mut Prover<'_>) {
-        // The challenges are the verifier's, to weigh rows and columns with.
+        // The challenge is the verifier's, to weigh rows with.
         let _rows = channel.challenge();
+        self.open(channel);
+    }
+
+    /// The same where the rows are combined already.
+    pub(crate) fn open(&self, channel: &mut Prover<'_>) {
         channel.work();
         let positions = positions(self.registered.shape, |bits| channel.position(bits));
-        let opened: Opened = unsalted().open_multi_batch(&positions, &self.tree);
+        let opened: Shown = unsalted().open_multi_batch(&positions, &self.tree);
         channel.attach(postcard::to_allocvec(&opened).expect("plain data in memory"));
         let _columns = channel.challenge();
     }
@@ -259,44 +412,53 @@ impl Registered {
     /// # Errors
     /// [`ProofError`].
     pub(crate) fn verify<'c>(
-        &'c self,
+        &self,
         channel: &mut Verifier<'c>,
         start: usize,
     ) -> Result<impl FnOnce() -> Result<ContentClaim, ProofError> + Send + use<'c>, ProofError> {
         let shape = self.shape;
         let row = channel.challenge();
-        channel.worked()?;
-        let positions = positions(shape, |bits| channel.position(bits));
-        let opened = channel.attached()?;
-        let column = channel.challenge();
+        let opening = Opening::hear(self, channel)?;
         Ok(move || {
             let rows: Vec<Challenge> = row.powers().take(shape.rows()).collect();
-            let columns = self.opened(&positions, opened)?;
-            let weights: Vec<Challenge> = column.powers().take(positions.len()).collect();
-            let mut value = Challenge::ZERO;
-            for (column, weight) in columns.iter().zip(&weights) {
-                let sum: Challenge = rows.iter().zip(column).map(|(row, element)| *row * *element).sum();
-                value += *weight * sum;
-            }
-            let coefficients = shape.coefficients(&positions, &weights);
-            let (elements, pads) = coefficients[..shape.row + shape.pads].split_at(shape.row);
-            // Rows of a power of two that stand aligned weigh their elements with a product; other rows one by one.
-            let mut functional = Vec::new();
-            for (start, coefficients) in [(start, elements), (start + shape.elements(), pads)] {
-                functional.push(if coefficients.len().is_power_of_two() && start % coefficients.len() == 0 {
-                    Part::of_records(start, rows.clone(), coefficients)
-                } else {
-                    let weights = rows.iter().flat_map(|row| coefficients.iter().map(|it| *row * *it));
-                    Part::plain(start, weights.collect())
-                });
-            }
+            let (opened, value) = opening.check(&rows)?;
+            let mut functional = vec![Part::opened(start, rows.clone(), &opened, &(0..shape.row))];
+            let start = start + shape.elements();
+            functional.extend(shape.pad_parts().map(|part| {
+                let own = shape.row + part.start..shape.row + part.end;
+                Part::opened(start + shape.rows() * part.start, rows.clone(), &opened, &own)
+            }));
+            Ok(ContentClaim { functional, value: Hidden::known(value) })
+        })
+    }
+
+    /// Checks that what stands in a proof's vector is the combination of the rows, by what weighs them at `point`. That the rows are words, or nearly, is
+    /// the registration's own proof's to show.
+    ///
+    /// # Errors
+    /// [`ProofError`].
+    pub(crate) fn verify_combination<'c>(
+        &self,
+        channel: &mut Verifier<'c>,
+        point: Vec<Challenge>,
+    ) -> Result<impl FnOnce() -> Result<ContentClaim, ProofError> + Send + use<'c>, ProofError> {
+        let shape = self.shape;
+        let opening = Opening::hear(self, channel)?;
+        Ok(move || {
+            let (rows, _) = shape.split(&point);
+            let (opened, value) = opening.check(&rows)?;
+            let coordinates: Vec<Challenge> = (0..DEGREE).map(basis).collect();
+            let part = |(own, start): (Range<usize>, usize)| {
+                Part::opened(start, coordinates.clone(), &opened, &own).of_second()
+            };
+            let functional = shape.combined_parts().map(part).collect();
             Ok(ContentClaim { functional, value: Hidden::known(value) })
         })
     }
 
     /// The columns at `positions` that `bytes` show.
     fn opened(&self, positions: &[usize], bytes: &[u8]) -> Result<Vec<Vec<Element>>, ProofError> {
-        let (values, proof): Opened = read(bytes)?;
+        let (values, proof): Shown = read(bytes)?;
         let one_matrix = values.iter().all(|matrices| matrices.len() == 1);
         if values.len() != positions.len() || !one_matrix {
             return Err(ProofError::Wrong);
@@ -305,6 +467,11 @@ impl Registered {
         let dimensions = [self.shape.dimensions()];
         guarded(|| unsalted().verify_multi_batch(&cap, &dimensions, positions, &values, &proof))?;
         Ok(values.into_iter().flatten().collect())
+    }
+
+    /// Numerator of the soundness error of a combination besides [`Registered::missed`]: a degree for each column.
+    pub(crate) fn combination_errors() -> u64 {
+        QUERIES as u64
     }
 
     /// Numerator of the soundness error besides [`Registered::missed`]: a word's length for each row that is folded in (within the unique
@@ -321,10 +488,40 @@ impl Registered {
     }
 }
 
+/// Columns that a prover has opened, not looked at yet.
+struct Opening<'c> {
+    of: Registered,
+    positions: Vec<usize>,
+    bytes: &'c [u8],
+    column: Challenge,
+}
+
+impl<'c> Opening<'c> {
+    fn hear(of: &Registered, channel: &mut Verifier<'c>) -> Result<Self, ProofError> {
+        channel.worked()?;
+        let positions = positions(of.shape, |bits| channel.position(bits));
+        let bytes = channel.attached()?;
+        Ok(Self { of: of.clone(), positions, bytes, column: channel.challenge() })
+    }
+
+    /// The columns as the coefficients have to do with them, and what they come to where `rows` weigh the rows.
+    fn check(self, rows: &[Challenge]) -> Result<(Arc<Opened>, Challenge), ProofError> {
+        let columns = self.of.opened(&self.positions, self.bytes)?;
+        let weights: Vec<Challenge> = self.column.powers().take(self.positions.len()).collect();
+        let mut value = Challenge::ZERO;
+        for (column, weight) in columns.iter().zip(&weights) {
+            let sum: Challenge = rows.iter().zip(column).map(|(row, element)| *row * *element).sum();
+            value += *weight * sum;
+        }
+        Ok((Arc::new(Opened::new(self.of.shape, self.positions, weights)), value))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::argument::{self, Conversation, Later};
+    use crate::field::evaluate;
     use crate::lookups::{Pulled, Witness};
     use crate::transcript::Transcript;
 
@@ -432,7 +629,7 @@ mod tests {
     fn as_many_columns_as_there_are_pads_are_uniform_whatever_the_parameters_are() {
         // The opened columns as linear forms of a row's pads: with as many positions as pads the matrix is invertible, so every column is as
         // likely as any other.
-        let shape = Shape { count: 8, row: 8, pads: 16, length_bits: 7 };
+        let shape = Shape { count: 8, row: 8, pads: 16, length_bits: 7, is_combined: false };
         let root = Element::two_adic_generator(shape.length_bits);
         for step in [1, 3, 5] {
             let points = (0..shape.pads).map(|i| root.exp_u64((i * step) as u64));
@@ -449,13 +646,19 @@ mod tests {
             let shape = Shape::new(count, openings).expect("in bounds");
             let positions = [0, 1, 511, 512, 777, (1 << shape.length_bits) - 1];
             let weights: Vec<Challenge> = (1..7).map(Challenge::from_u32).collect();
-            let coefficients = shape.coefficients(&positions, &weights);
+            let opened = Opened::new(shape, positions.to_vec(), weights.clone());
+            let coefficients = opened.coefficients();
             let root = Element::two_adic_generator(shape.length_bits);
             for j in [0, 1, 2, 100, 513, shape.row + shape.pads - 1] {
                 let power = |position: usize| root.exp_u64((position * j) as u64);
                 let terms =
                     positions.iter().zip(&weights).map(|(position, weight)| *weight * power(*position));
                 assert_eq!(coefficients[j], terms.sum::<Challenge>(), "coefficient {j}");
+            }
+            for (first, bits) in [(0, 0), (5, 3), (shape.row, 7)] {
+                let point: Vec<Challenge> = (0..bits).map(|at| Challenge::from_u32(3 * at + 7)).collect();
+                let expected = evaluate(&coefficients[first..][..1 << bits], &point);
+                assert_eq!(opened.at(first, &point), expected, "{bits} variables from {first} on");
             }
         }
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use p3_field::PrimeCharacteristicRing as _;
 
 use crate::channel::{ProofError, Prover, Verifier};
-use crate::field::{Challenge, Element, equality};
+use crate::field::{Challenge, Element, LANES, equality, equality_within, wipe};
 use crate::hidden::Hidden;
 use crate::inner::{self, SidesClaim};
 use crate::layers::Layer;
@@ -106,10 +106,11 @@ impl Product {
     }
 }
 
-/// What is left to show of one side: its value, what weighs the parameters in it, and each record's places, with the records' weights.
+/// What is left to show of one side: its value, the point of which `eq` weighs the parameters in it, if they are in it, and each record's places, with the
+/// records' weights.
 pub(super) struct Side {
     pub(super) value: Hidden,
-    pub(super) parameters: Vec<Challenge>,
+    pub(super) parameters: Option<Vec<Challenge>>,
     pub(super) pulled: Vec<(Pulled, Vec<Challenge>)>,
 }
 
@@ -134,7 +135,8 @@ impl Sums {
         if self.count == 0 { 0 } else { 1 + inner::pads(self.variables(width)) + 1 }
     }
 
-    /// Shows what the sums come to in `Σ record·weight·sum`, which is claimed; `each` visits every record's number and places.
+    /// Shows what the sums come to in `Σ record·weight·sum`, which is claimed; `each` visits every record's number and places. Yields the point of what
+    /// is left to show.
     pub(super) fn prove(
         &self,
         channel: &mut Prover<'_>,
@@ -142,32 +144,38 @@ impl Sums {
         records: &[Challenge],
         parameters: &[Element],
         each: impl FnOnce(&mut dyn FnMut(usize, &[Element])),
-    ) {
+    ) -> Vec<Challenge> {
         let width = records.len();
-        let mut met = vec![Challenge::ZERO; 1 << self.variables(width)];
-        let mut right = vec![Challenge::ZERO; met.len()];
-        right.iter_mut().zip(parameters).for_each(|(right, element)| *right = Challenge::from(*element));
+        // What is missing of the cube is zeros.
+        let used = ((self.start(width) + self.end()) * width).next_multiple_of(LANES);
+        let mut met = vec![Challenge::ZERO; used.min(1 << self.variables(width))];
+        let mut right = Vec::with_capacity(met.len());
+        right.extend_from_slice(parameters);
+        right.resize(met.len(), Element::ZERO);
         let mut operands = vec![Vec::new(); self.layers.len()];
         each(&mut |record, places| {
             let layers = operands.iter_mut().zip(&self.layers);
-            layers.for_each(|(operand, layer)| operand.push(layer.operand.values(places)));
+            layers.for_each(|(operand, layer)| operand.push(layer.operand(places)));
             for product in &self.products {
                 let first = (self.start(width) + product.first) * width + record;
                 let to = met[first..].iter_mut().step_by(width);
                 to.zip(product.met(weights, places)).for_each(|(to, met)| *to = records[record] * met);
                 let to = right[first..].iter_mut().step_by(width);
-                to.zip(product.right.values(places)).for_each(|(to, element)| *to = Challenge::from(element));
+                to.zip(product.right.values(places)).for_each(|(to, element)| *to = element);
             }
         });
+        let all = records.iter().copied().sum();
         for (layer, operand) in self.layers.iter().zip(operands) {
             if let [operand] = &operand[..] {
-                layer.contribute(weights, operand, &mut met);
+                layer.contribute(weights, operand, all, &mut met);
             } else {
-                layer.contribute(weights, &folded(records, &operand), &mut met);
+                layer.contribute(weights, &folded(records, &operand), all, &mut met);
             }
         }
         channel.send(met.iter().zip(&right).map(|(met, right)| *met * *right).sum());
-        inner::prove(channel, met, right);
+        let point = inner::prove(channel, met, &right);
+        wipe(&mut right);
+        point
     }
 
     /// The verifier's: what the sums come to, and where both sides are left to show.
@@ -191,25 +199,23 @@ impl Sums {
     ) -> [Side; 2] {
         let width = records.len();
         let (place, record) = claim.point.split_at(claim.point.len() - width.ilog2() as usize);
-        let (place, mut record) = (equality(place), equality(record));
-        let parameters: Vec<Challenge> =
-            (0..self.parameters).map(|at| place[at / width] * record[at % width]).collect();
+        let mut record = equality(record);
         // Nothing stands where no record is.
         record[places.records..].fill(Challenge::ZERO);
-        let operands = &place[self.start(width)..];
+        let operands = equality_within(place, self.start(width)..self.start(width) + self.end());
         let nothing = || Pulled { functional: vec![Challenge::ZERO; places.count], known: Challenge::ZERO };
         let (mut left, mut right) = (Vec::new(), Vec::new());
         if !self.layers.is_empty() {
             let mut pulled = nothing();
             for layer in &self.layers {
-                pulled.known += layer.pull(weights, &parameters, &mut pulled.functional);
+                pulled.known += layer.pull(weights, &claim.point, &mut pulled.functional);
             }
             left.push((pulled, records.to_vec()));
         }
         if !self.products.is_empty() {
             let (mut lefts, mut rights) = (nothing(), nothing());
             for product in &self.products {
-                lefts.known += product.pull(weights, operands, &mut lefts.functional);
+                lefts.known += product.pull(weights, &operands, &mut lefts.functional);
                 let own = &operands[product.first..product.end()];
                 rights.known += product.right.pull(own, &mut rights.functional);
             }
@@ -218,8 +224,12 @@ impl Sums {
             right.push((rights, record));
         }
         [
-            Side { value: claim.left, parameters: Vec::new(), pulled: left },
-            Side { value: claim.right, parameters, pulled: right },
+            Side { value: claim.left, parameters: None, pulled: left },
+            Side {
+                value: claim.right,
+                parameters: (self.parameters > 0).then_some(claim.point),
+                pulled: right,
+            },
         ]
     }
 

@@ -18,6 +18,7 @@ use crate::argument::{self, Argument};
 use crate::registration::{self, Registering};
 use crate::transcript::Transcript;
 use crate::values::{self, Side};
+use crate::weights::{self, BadShape};
 
 #[path = "../../benches/models/encoder.rs"]
 mod encoder;
@@ -226,7 +227,7 @@ impl Run {
         let of_record = |record| {
             // Not what any column has.
             let mut places = vec![Element::from_u32(0x5ea1_9d1d); layout.count];
-            self.begin(&mut places);
+            self.begin(&mut places, &taken.weights);
             self.fill_shown(record, &mut places);
             for (index, column) in self.columns.iter().enumerate() {
                 let before = places.clone();
@@ -438,8 +439,23 @@ struct Owned {
 
 impl Owned {
     fn new(case: Case, seed: u8) -> Option<Self> {
+        Self::of(case, weights::Shape::new, seed)
+    }
+
+    /// One whose proofs hold a combination of the parameters' rows, as those of large models do.
+    fn combined(case: Case, seed: u8) -> Option<Self> {
+        Self::of(case, weights::Shape::combined, seed)
+    }
+
+    /// Both.
+    fn each(case: impl Fn() -> Case, seed: u8) -> [Self; 2] {
+        [Self::new(case(), seed), Self::combined(case(), seed)].map(|owned| owned.expect("small"))
+    }
+
+    fn of(case: Case, shape: fn(usize, u32) -> Result<weights::Shape, BadShape>, seed: u8) -> Option<Self> {
         let elements = registration::elements(&case.graph);
-        let parameters = Arc::new(Parameters::commit(&elements, 2, &Secret::new([seed; 32])).ok()?);
+        let shape = shape(elements.len(), 2).ok()?;
+        let parameters = Arc::new(Parameters::in_shape(shape, &elements, &Secret::new([seed; 32])));
         let registration = Registration::of(&case.graph, parameters.registered().clone());
         let zeros = case.graph.parameters().iter().map(|tensor| {
             let elements = vec![0; tensor.shape().count()];
@@ -465,8 +481,11 @@ impl Owned {
 
 #[test]
 fn a_perceptron_whose_weights_nobody_tells_yields_its_outputs_and_no_others() {
-    for records in [1, 3] {
-        let owned = Owned::new(Case::new(perceptron(), records), 1).expect("small");
+    for (records, which) in [(1, 0), (3, 0), (1, 1), (3, 1)] {
+        let owned = |seed| {
+            Owned::each(|| Case::new(perceptron(), records), seed).into_iter().nth(which).expect("two")
+        };
+        let [owned, again] = [1, 2].map(owned);
         let argument = owned.case.proven(&owned.prover().expect("provable"));
         let outputs = || owned.case.outputs.clone();
         let bits = verified(&owned.run(outputs()).expect("provable"), &argument).expect("an honest proof");
@@ -476,7 +495,6 @@ fn a_perceptron_whose_weights_nobody_tells_yields_its_outputs_and_no_others() {
             assert!(verified(&other, &argument).is_err(), "output {position}");
         }
         // The same weights registered anew: nobody can tell, so it is another model.
-        let again = Owned::new(Case::new(perceptron(), records), 2).expect("small");
         assert!(verified(&again.run(outputs()).expect("provable"), &argument).is_err());
         // With the weights in the clear it is another statement, and so it is with other bounds.
         let inputs = Inputs::Private(records);
@@ -492,17 +510,18 @@ fn a_perceptron_whose_weights_nobody_tells_yields_its_outputs_and_no_others() {
 
 #[test]
 fn records_in_the_clear_are_those_of_the_run_whose_weights_nobody_tells() {
-    let owned = Owned::new(Case::new(perceptron(), 3), 1).expect("small");
-    let run = |graph: &Arc<Graph>, inputs: &[Batch]| {
-        let weights = Weights::Private(&owned.registration);
-        Run::new(graph, weights, Inputs::Public(inputs), owned.case.outputs.clone()).expect("provable")
-    };
-    let inputs = &owned.case.inputs;
-    let argument = owned.case.proven(&run(&owned.case.graph, inputs).with_parameters(&owned.parameters));
-    assert!(verified(&run(&owned.blind, inputs), &argument).is_ok());
-    for position in [0, 31, 89] {
-        let other = changed(inputs, 0, position);
-        assert!(verified(&run(&owned.blind, &other), &argument).is_err(), "input {position}");
+    for owned in Owned::each(|| Case::new(perceptron(), 3), 1) {
+        let run = |graph: &Arc<Graph>, inputs: &[Batch]| {
+            let weights = Weights::Private(&owned.registration);
+            Run::new(graph, weights, Inputs::Public(inputs), owned.case.outputs.clone()).expect("provable")
+        };
+        let inputs = &owned.case.inputs;
+        let argument = owned.case.proven(&run(&owned.case.graph, inputs).with_parameters(&owned.parameters));
+        assert!(verified(&run(&owned.blind, inputs), &argument).is_ok());
+        for position in [0, 31, 89] {
+            let other = changed(inputs, 0, position);
+            assert!(verified(&run(&owned.blind, &other), &argument).is_err(), "input {position}");
+        }
     }
 }
 
@@ -549,6 +568,113 @@ fn a_prover_that_changes_one_private_number_convinces_nobody() {
     }
 }
 
+/// A run whose prover changes the vector that it commits to in the middle.
+struct Spoiled<'r> {
+    run: &'r Run,
+    place: usize,
+}
+
+impl Conversation for Spoiled<'_> {
+    fn content(&self) -> usize {
+        self.run.content()
+    }
+
+    fn second(&self) -> Option<usize> {
+        self.run.second()
+    }
+
+    fn pads(&self) -> usize {
+        self.run.pads()
+    }
+
+    fn prove(&self, channel: &mut Prover<'_>, witness: &Witness) -> Option<Pulled> {
+        self.run.prove(channel, witness)
+    }
+
+    fn verify<'c>(
+        &'c self,
+        channel: &mut Verifier<'c>,
+        pulled: Option<Pulled>,
+    ) -> Result<Later<'c>, ProofError> {
+        self.run.verify(channel, pulled)
+    }
+
+    fn errors(&self) -> u64 {
+        self.run.errors()
+    }
+
+    fn spoil(&self, vector: &mut [Element]) {
+        vector[self.place] += Element::ONE;
+    }
+}
+
+#[test]
+fn a_prover_that_combines_other_rows_or_goes_on_with_another_content_convinces_nobody() {
+    for records in [1, 3] {
+        let owned = Owned::combined(Case::new(perceptron(), records), 1).expect("small");
+        let prover = owned.prover().expect("ok");
+        let verifier = owned.run(owned.case.outputs.clone()).expect("ok");
+        let honest = prover.witness(owned.case.prepared.as_ref(), &owned.case.inputs).expect("runs");
+        let argument = argued(&prover, &honest);
+        assert!(verified(&verifier, &argument).is_ok());
+        // The combination, its pads, content, the conversation's pads, pads of what was committed to first.
+        let shape = owned.registration.registered.shape;
+        let second = prover.second().expect("a combination");
+        let (content, pads) = (prover.content(), 5 * prover.pads());
+        let first = weights::Shape::of_first(content + pads);
+        let start = second.next_multiple_of(first.row());
+        let places = [0, shape.row() - 1, 5 * shape.row() - 1, 5 * shape.row(), second - 1]
+            .into_iter()
+            .chain((start..start + content + pads).step_by(211))
+            .chain([start + first.elements() - 1, start + first.elements(), start + first.taken() - 1]);
+        for place in places {
+            let spoiled = Spoiled { run: &prover, place };
+            assert!(verified(&verifier, &argued(&spoiled, &honest)).is_err(), "element {place}");
+        }
+        // Behind all that there are zeros, which nothing is said of.
+        let spoiled = Spoiled { run: &prover, place: start + first.taken() };
+        assert!(verified(&verifier, &argued(&spoiled, &honest)).is_ok());
+        // Another root, other columns, of what is registered or of what was committed to first, and one word more or less.
+        assert_eq!(argument.attached.len(), 3);
+        for which in 0..3 {
+            for step in 0..17 {
+                let mut changed = argument.clone();
+                let place = step * changed.attached[which].len() / 17;
+                changed.attached[which][place] ^= 1 << (step % 8);
+                assert!(verified(&verifier, &changed).is_err(), "byte {place} of {which}");
+            }
+            let mut cut = argument.clone();
+            cut.attached.remove(which);
+            assert!(verified(&verifier, &cut).is_err());
+            let mut longer = argument.clone();
+            longer.attached[which].push(0);
+            assert!(verified(&verifier, &longer).is_err());
+        }
+        // A weight, a bias, an element behind the last, a pad: another than the registered one.
+        let elements = registration::elements(&owned.case.graph);
+        for place in [0, 479, elements.len() - 1, shape.elements() - 1, shape.elements(), shape.taken() - 1] {
+            let own = Parameters::in_shape(shape, &elements, &Secret::new([1; 32])).changed(place);
+            let inputs = Inputs::Private(records);
+            let weights = Weights::Private(&owned.registration);
+            let run = Run::new(&owned.case.graph, weights, inputs, owned.case.outputs.clone()).expect("ok");
+            let run = run.with_parameters(&Arc::new(own));
+            assert!(
+                verified(&verifier, &argued(&run, &recounted(&run, honest.content.clone()))).is_err(),
+                "{place}"
+            );
+        }
+        // One number of the content, whatever follows from it counted anew.
+        for place in told_places(&prover, 0) {
+            let mut content = honest.content.clone();
+            content[place] += Element::ONE;
+            let changed = recounted(&prover, content);
+            if changed.content != honest.content {
+                assert!(verified(&verifier, &argued(&prover, &changed)).is_err(), "element {place}");
+            }
+        }
+    }
+}
+
 /// A small encoder as PyTorch exports it, on records that are not those of its calibration.
 fn encoder_case(records: usize) -> Case {
     let size = encoder::Size { tokens: 4, width: 8, heads: 2, inner: 12, layers: 2 };
@@ -567,13 +693,14 @@ fn a_transformer_encoder_is_proven_with_its_weights_told_or_not() {
     let other = case.run(Inputs::Private(2), changed(&case.outputs, 0, 1)).expect("provable");
     assert!(verified(&other, &argument).is_err());
 
-    let owned = Owned::new(encoder_case(2), 1).expect("small");
-    let (prover, verifier) =
-        (owned.prover().expect("ok"), owned.run(owned.case.outputs.clone()).expect("ok"));
-    let argument = owned.case.proven(&prover);
-    assert!(verified(&verifier, &argument).expect("an honest proof") > 100.0);
-    let other = owned.run(changed(&owned.case.outputs, 0, 1)).expect("provable");
-    assert!(verified(&other, &argument).is_err());
+    for owned in Owned::each(|| encoder_case(2), 1) {
+        let (prover, verifier) =
+            (owned.prover().expect("ok"), owned.run(owned.case.outputs.clone()).expect("ok"));
+        let argument = owned.case.proven(&prover);
+        assert!(verified(&verifier, &argument).expect("an honest proof") > 100.0);
+        let other = owned.run(changed(&owned.case.outputs, 0, 1)).expect("provable");
+        assert!(verified(&other, &argument).is_err());
+    }
 }
 
 /// Products of numbers that are told or hidden, with sums over weights before and behind them.
@@ -648,24 +775,26 @@ fn check_run(owned: &Owned, private: bool, inputs: &str, shown: bool) {
 #[test]
 fn products_are_proven_of_any_number_of_records_whatever_is_told() {
     for records in [1, 2, 3, 5] {
-        let owned = Owned::new(Case::new(products(), records), 1).expect("small");
-        for private in [false, true] {
+        let [owned, combined] = Owned::each(|| Case::new(products(), records), 1);
+        for (owned, private) in [(&owned, false), (&owned, true), (&combined, true)] {
             for inputs in ["told", "hidden", "committed"] {
                 for shown in [false, true] {
-                    check_run(&owned, private, inputs, shown);
+                    check_run(owned, private, inputs, shown);
                 }
             }
         }
     }
     for records in [1, 3] {
-        let owned = Owned::new(encoder_case(records), 1).expect("small");
-        for (private, inputs, shown) in [
-            (true, "told", true),
-            (true, "committed", false),
-            (false, "told", false),
-            (false, "committed", true),
+        let [owned, combined] = Owned::each(|| encoder_case(records), 1);
+        for (owned, private, inputs, shown) in [
+            (&owned, true, "told", true),
+            (&owned, true, "committed", false),
+            (&combined, true, "told", true),
+            (&combined, true, "committed", false),
+            (&owned, false, "told", false),
+            (&owned, false, "committed", true),
         ] {
-            check_run(&owned, private, inputs, shown);
+            check_run(owned, private, inputs, shown);
         }
     }
 }
@@ -757,9 +886,12 @@ fn products_of_sixteen_bits_are_proven_to_their_ends_and_not_one_order_beside() 
 
 #[test]
 fn random_graphs_with_private_parameters_are_proven_or_refused_by_name() {
-    let (mut proven, mut refused) = (0, 0);
+    let (mut proven, mut refused, mut shown) = (0, 0, [0; 2]);
     for seed in 0..1500 {
-        let Some(owned) = Owned::new(Case::new(Arc::new(arbitrary::graph(seed)), 2), 3) else { continue };
+        // One layout and the other, over all numbers of records.
+        let (case, layout) = (Case::new(Arc::new(arbitrary::graph(seed)), 1 + proven % 3), proven / 4 % 2);
+        let owned = if layout == 0 { Owned::new(case, 3) } else { Owned::combined(case, 3) };
+        let Some(owned) = owned else { continue };
         let (prover, verifier) = match (owned.prover(), owned.run(owned.case.outputs.clone())) {
             (Ok(prover), Ok(verifier)) => (prover, verifier),
             (Err(one), Err(other)) => {
@@ -773,9 +905,11 @@ fn random_graphs_with_private_parameters_are_proven_or_refused_by_name() {
             prover.witness(owned.case.prepared.as_ref(), &owned.case.inputs).expect("an honest run");
         proven += 1;
         if proven % 4 == 1 {
+            shown[layout] += 1;
             assert!(verified(&verifier, &argued(&prover, &witness)).is_ok(), "seed {seed}");
         }
     }
+    assert!(shown.iter().all(|shown| *shown >= 3), "{shown:?}");
     assert!(proven >= 20, "{proven} of {}", proven + refused);
 }
 
@@ -837,4 +971,32 @@ fn a_run_with_more_products_than_a_verifier_goes_through_is_refused() {
     };
     assert_eq!(refused(2049), Some(TOO_LARGE));
     assert_eq!(refused(1), None);
+}
+
+#[test]
+fn sums_over_private_weights_that_leave_the_field_are_divided_piece_by_piece() {
+    // Behind the multiplier alone, and by themselves, so that the field does not tell them apart.
+    for (dtype, depth, alone) in [(DType::I8, 600, false), (DType::I16, 300, true)] {
+        let mut builder = Builder::new(vec![ValueType { dtype, shape: shape(&[1, depth]) }]);
+        let x = builder.input(0);
+        let weights = (0..3 * depth).map(|at| if at * 7 % 13 < 6 { -127 } else { 126 }).collect();
+        let weight = builder.parameter(Tensor::new(shape(&[3, depth]), Data::I8(weights)).expect("filled"));
+        let bias = Data::I32(vec![70_000, -900_000, 12]);
+        let bias = builder.parameter(Tensor::new(shape(&[3]), bias).expect("filled"));
+        let shifts = if alone { vec![27, 26, 27] } else { vec![20, 24, 22] };
+        let requantise =
+            Requantise { multipliers: vec![251, 130, 199], shifts, low: -127, high: 127, output: DType::I8 };
+        let y = builder.push("y", Primitive::Linear { weight, bias, requantise }, &[x]).expect("valid");
+        let graph = Arc::new(builder.finish(vec![y]).expect("valid"));
+        for records in [1, 3] {
+            for owned in Owned::each(|| Case::new(Arc::clone(&graph), records), 1) {
+                let reach = owned.registration.reaches[0].product;
+                let most = if alone { 251 << 15 } else { 1 << 7 };
+                assert!(reach * most > u64::from(Element::ORDER_U32) / 2 * if alone { 251 } else { 1 });
+                for (inputs, shown) in [("told", true), ("hidden", true), ("committed", false)] {
+                    check_run(&owned, true, inputs, shown);
+                }
+            }
+        }
+    }
 }

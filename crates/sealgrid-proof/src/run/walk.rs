@@ -1,5 +1,6 @@
 //! The walk over a graph on which its values become linear forms.
 
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use p3_field::{PrimeCharacteristicRing as _, PrimeField32 as _};
@@ -15,16 +16,17 @@ use super::stage::{Part, Summed};
 use super::sums::{Pairs, Sums};
 use super::tables::{ROWS_MAX, Rows};
 use super::trees::Ensemble;
-use super::wide::{Limbs, is_told};
+use super::wide::{Limb, Limbs, is_told, weighed};
 use super::{Above, Column, Inputs, NotProvable, TOO_LARGE, Tied, Weights};
 use crate::argument::TooLarge;
 use crate::commit::VARIABLES_MAX;
 use crate::field::{Challenge, Element};
-use crate::layers::{Layer, reach};
+use crate::layers::{Layer, Weighted, reach};
 use crate::lookups::{Columns, Form, Looked, Lookups, Table};
-use crate::maps::{Known, Map, Moved, Plus, Sum, Taps, Term, limbs_of, narrow, numbers, positions};
+use crate::maps::{Known, LIMB_BITS, Map, Moved, Sum, Taps, Term, limbs_of, narrow, numbers, positions};
+use crate::order::Order;
 use crate::places::Places;
-use crate::registration::{self, Registration, starts, weight_of};
+use crate::registration::{self, Registration, weight_of};
 use crate::weights::{Registered, Shape};
 
 /// A value on the walk.
@@ -50,6 +52,8 @@ pub(super) struct Builder<'b> {
     pub(super) inputs: Inputs<'b>,
     /// Places so far.
     pub(super) content: usize,
+    /// Elements that stand before all places.
+    first: usize,
     /// Places that are not committed, and where each record's own begin.
     open_places: usize,
     own: usize,
@@ -63,6 +67,10 @@ pub(super) struct Builder<'b> {
     /// Places that stand first, for the sums.
     pub(super) reserved: usize,
     pub(super) sums: Sums,
+    /// Operations with private weights so far.
+    weighted: usize,
+    /// Private parameters that are values themselves: their sums, and where they stand.
+    pub(super) constants: Vec<(usize, usize)>,
     pub(super) input_forms: Vec<Arc<dyn Form>>,
     /// Inputs, outputs.
     pub(super) tied: [Option<Tied>; 2],
@@ -78,8 +86,10 @@ pub(super) struct Builder<'b> {
 /// Private parameters while a run is built.
 pub(super) struct Hiding<'b> {
     pub(super) registration: &'b Registration,
-    /// Where each parameter begins among all.
-    pub(super) first: Vec<usize>,
+    /// Where all parameters stand.
+    order: Order,
+    /// Where those that are values themselves stand among the places.
+    values: HashMap<u32, usize>,
 }
 
 impl<'b> Hiding<'b> {
@@ -87,7 +97,7 @@ impl<'b> Hiding<'b> {
         if !registration.fits(graph) {
             return Err(of_value(0, "registration", "it is of another architecture"));
         }
-        Ok(Self { registration, first: starts(graph) })
+        Ok(Self { registration, order: Order::of(graph), values: HashMap::new() })
     }
 }
 
@@ -133,7 +143,7 @@ impl<'b> Builder<'b> {
             Inputs::Private(_) | Inputs::Committed(..) => 0,
         };
         let open_places = reserved + shown;
-        let mut content = open_places + shape.map_or(0, Shape::taken);
+        let mut content = open_places;
         let types = [
             graph.inputs().to_vec(),
             graph.outputs().iter().map(|id| graph.value_type(*id).clone()).collect(),
@@ -150,6 +160,7 @@ impl<'b> Builder<'b> {
             records,
             inputs,
             content,
+            first: shape.filter(|shape| !shape.is_combined()).map_or(0, Shape::taken),
             open_places,
             own: content,
             shown: Vec::new(),
@@ -160,6 +171,8 @@ impl<'b> Builder<'b> {
             private,
             reserved,
             sums: Sums { parameters: shape.map_or(0, Shape::elements), ..Sums::default() },
+            weighted: 0,
+            constants: Vec::new(),
             input_forms: Vec::new(),
             tied,
             equal: Vec::new(),
@@ -167,6 +180,7 @@ impl<'b> Builder<'b> {
             parities: Vec::new(),
             open: if open { ends(graph) } else { vec![false; graph.operations().len()] },
         };
+        builder.hold_constants(graph);
         let outputs = graph.interpret(&mut builder)?;
         Ok((builder, outputs))
     }
@@ -182,7 +196,8 @@ impl<'b> Builder<'b> {
         });
         let tables = tables.collect();
         let own = self.own..self.content;
-        let places = Places { open: self.open_places, own, count: content, records: self.records };
+        let places =
+            Places { first: self.first, open: self.open_places, own, count: content, records: self.records };
         Lookups::over(places, tables, std::mem::take(&mut self.looked))
     }
 
@@ -206,10 +221,30 @@ impl<'b> Builder<'b> {
         })
     }
 
-    /// A registered parameter's elements.
-    fn parameter(&self, id: ParameterId, count: usize) -> Option<Arc<dyn Form>> {
-        let private = self.private.as_ref()?;
-        Some(Arc::new(Columns::one(self.open_places + private.first[id.0 as usize], count)))
+    /// Registered parameters that are values themselves: sums of nothing else, to which elements that all records share are equal.
+    fn hold_constants(&mut self, graph: &Graph) {
+        let Some(private) = &mut self.private else { return };
+        for (id, count) in constants_of(graph) {
+            let (sums, start) = (self.sums.count, self.content);
+            let entries = (0..narrow(count)).collect();
+            let layer = Layer { weighted: None, added: private.order.line(id), entries, sums };
+            self.columns.push(Column::Sums(self.sums.layers.len()));
+            self.sums.layers.push(layer);
+            self.sums.count += count;
+            let [sums, own] =
+                [sums, start].map(|start| -> Arc<dyn Form> { Arc::new(Columns::one(start, count)) });
+            self.equal.push([sums, own]);
+            private.values.insert(id, start);
+            self.constants.push((self.sums.layers.len() - 1, start));
+            self.content += count;
+        }
+        self.own = self.content;
+    }
+
+    /// A registered parameter's elements, which are a value.
+    fn constant(&self, id: ParameterId, count: usize) -> Option<Arc<dyn Form>> {
+        let start = self.private.as_ref()?.values[&id.0];
+        Some(Arc::new(Columns::one(start, count)))
     }
 
     /// Sums over private weights, a bias added to each; `None` when parameters are public.
@@ -223,23 +258,72 @@ impl<'b> Builder<'b> {
         channel: impl Fn(usize) -> usize,
     ) -> Option<Summed> {
         let biases = (0..each).map(&channel).max().map_or(0, |last| last + 1);
-        let bias_column = self.parameter(bias, biases)?;
         let private = self.private.as_ref()?;
-        let start = self.sums.count;
-        let first = private.first[weight.0 as usize];
-        let carried = private.registration.reaches[self.sums.layers.len()];
+        let carried = private.registration.reaches[self.weighted];
+        self.weighted += 1;
         let limits = registration::limits(carried, requantise, biases);
         let added = private.registration.magnitudes[bias.0 as usize];
-        let within = (0..each).map(|position| reach(operand.range, limits[channel(position)], added));
-        let form = Arc::clone(&operand.form);
-        let layer = Layer { operand: form, map: map.clone(), each, sums: start, first };
+        let lines = [private.order.blocks(weight.0).to_vec(), private.order.line(bias.0)];
+        let reached = |range: Interval, added: u64| -> Option<Vec<Interval>> {
+            (0..each).map(|position| reach(range, limits[channel(position)], added)).collect()
+        };
+        let entries: Vec<u32> = (0..each).map(|position| narrow(channel(position))).collect();
+        let layer = |operand: &Arc<dyn Form>, is_first: bool, sums: usize| {
+            let [blocks, added] = lines.clone();
+            let added = if is_first { added } else { Vec::new() };
+            let weighted = Weighted { operand: Arc::clone(operand), map: map.clone(), blocks };
+            Layer { weighted: Some(weighted), added, entries: entries.clone(), sums }
+        };
+        let bounds = reached(operand.range, added);
+        let told =
+            bounds.as_ref().is_none_or(|bounds| bounds.iter().copied().reduce(hull).is_none_or(is_told));
+        // Sums that the field does not tell apart are those of limbs of the operand, each of which is told.
+        let limbs = if told { None } else { self.limbs_of_operand(operand) };
+        let Some(limbs) = limbs else {
+            let form = self.push_layer(layer(&operand.form, true, self.sums.count));
+            return Some(Summed { form, bounds, is_committed: false, parts: Vec::new() });
+        };
+        let mut parts = Vec::new();
+        for (number, (form, range, factor)) in limbs.into_iter().enumerate() {
+            let is_first = number == 0;
+            let range = reached(range, if is_first { added } else { 0 });
+            let range =
+                range.and_then(|bounds| bounds.into_iter().reduce(hull)).filter(|range| is_told(*range));
+            let form = self.push_layer(layer(&form, is_first, self.sums.count));
+            // What is not told is refused where it would be split.
+            let range = range.unwrap_or(Interval { low: i64::MIN, high: i64::MAX });
+            parts.push(Part { factor, ..Part::new(form, range) });
+        }
+        let terms = parts.iter().map(|part| (Arc::clone(&part.operand), i128::from(part.factor)));
+        let form = weighed(each, 0, terms);
+        Some(Summed { form, bounds, is_committed: false, parts })
+    }
+
+    /// A layer's sums.
+    fn push_layer(&mut self, layer: Layer) -> Arc<dyn Form> {
+        let (start, each) = (layer.sums, layer.each());
         self.columns.push(Column::Sums(self.sums.layers.len()));
         self.sums.layers.push(layer);
         self.sums.count += each;
-        let from = (0..each).map(|position| Some(narrow(channel(position)))).collect();
-        let added = Arc::new(Moved { operand: bias_column, from, constant: 0 });
-        let form = Arc::new(Plus(vec![Arc::new(Columns::one(start, each)), added]));
-        Some(Summed { form, bounds: within.collect(), is_committed: false, parts: Vec::new() })
+        Arc::new(Columns::one(start, each))
+    }
+
+    /// An operand in limbs, each with its range and its factor, the highest with the least of them; `None` where it is one limb alone.
+    fn limbs_of_operand(&mut self, operand: &Value) -> Option<Vec<(Arc<dyn Form>, Interval, i32)>> {
+        // A multiple of the highest factor of two limbs, whatever it is.
+        let low = operand.range.low - operand.range.low.rem_euclid(1 << LIMB_BITS);
+        let Limbs { low, limbs } = self.split(&operand.form, Interval { low, high: operand.range.high })?;
+        let last = limbs.len().checked_sub(1).filter(|last| *last > 0)?;
+        let of = |(number, limb): (usize, Limb)| {
+            let factor = i32::try_from(1i64 << limb.below).ok()?;
+            let least = if number == last { low / i64::from(factor) } else { 0 };
+            if least * i64::from(factor) != if number == last { low } else { 0 } {
+                return None;
+            }
+            let form = weighed(limb.form.count(), least.into(), [(limb.form, 1)].into_iter());
+            Some((form, Interval { low: least, high: least + limb.most }, factor))
+        };
+        limbs.into_iter().enumerate().map(of).collect()
     }
 
     /// Elements of the operands, moved as the operation moves them: it is run on their positions.
@@ -399,7 +483,7 @@ impl Interpreter for Builder<'_> {
         let refuse = |why| Err(refused(index, operation, why));
         let is_open = operands.iter().any(|operand| operand.open.is_some());
         assert!(only_moves(&operation.primitive) || !is_open, "what is not clamped is no operand");
-        if self.content > 1 << VARIABLES_MAX {
+        if self.first + self.content > 1 << VARIABLES_MAX {
             return refuse(TOO_LARGE);
         }
         let tensor = |id: &sealgrid_graph::integer::ParameterId| parameters[id.0 as usize].clone();
@@ -415,7 +499,7 @@ impl Interpreter for Builder<'_> {
             }],
         };
         match &operation.primitive {
-            Primitive::Constant { tensor: id } if let Some(operand) = self.parameter(*id, each) => {
+            Primitive::Constant { tensor: id } if let Some(operand) = self.constant(*id, each) => {
                 let private = self.private.as_ref().expect("a registered parameter");
                 let most = private.registration.magnitudes[id.0 as usize].cast_signed();
                 // A registration shows of short numbers that they are of their type.
@@ -584,7 +668,17 @@ impl Interpreter for Builder<'_> {
 fn weighted_sums(graph: &Graph, weights: Weights<'_>) -> usize {
     let Weights::Private(_) = weights else { return 0 };
     let sums = graph.operations().iter().filter(|operation| weight_of(&operation.primitive).is_some());
-    sums.map(|operation| operation.output.shape.count()).sum()
+    let constants = constants_of(graph).into_values();
+    sums.map(|operation| operation.output.shape.count()).chain(constants).sum()
+}
+
+/// The parameters that are values themselves, and their lengths.
+fn constants_of(graph: &Graph) -> BTreeMap<u32, usize> {
+    let of = |operation: &Operation| match operation.primitive {
+        Primitive::Constant { tensor } => Some((tensor.0, operation.output.shape.count())),
+        _ => None,
+    };
+    graph.operations().iter().filter_map(of).collect()
 }
 
 /// `(result, operand)` for every element of a result of shape `to`.
