@@ -37,7 +37,8 @@ const LENGTH_BITS_MAX: usize = 24;
 
 /// Salted: whoever has seen all openings could otherwise try parameters against the leaves that were not opened.
 type Salted = Trees<ChaCha20Rng>;
-type Opened = (Vec<Vec<Vec<Element>>>, <Salted as p3_commit::Mmcs<Element>>::MultiProof);
+/// Columns, and the paths to the root.
+pub(crate) type Opened = (Vec<Vec<Vec<Element>>>, <Salted as p3_commit::Mmcs<Element>>::MultiProof);
 
 /// For opening and checking, which draw no salt.
 fn unsalted() -> Salted {
