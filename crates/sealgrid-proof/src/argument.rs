@@ -322,3 +322,6 @@ pub fn verify(
     let interactive = (-soundness_bits(errors)).exp2();
     Ok(-(interactive + conversation.missed() + (-opening_bits(layout.variables)).exp2()).log2())
 }
+
+#[cfg(test)]
+pub(crate) mod simulator;

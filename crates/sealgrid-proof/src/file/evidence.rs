@@ -12,7 +12,9 @@
 mod completeness;
 mod mutants;
 mod splices;
+mod statistics;
 mod structure;
+mod transcripts;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
