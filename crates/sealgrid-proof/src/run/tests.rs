@@ -19,8 +19,10 @@ use crate::registration::{self, Registering};
 use crate::transcript::Transcript;
 use crate::values::{self, Side};
 
+mod liars;
+
 #[path = "../../benches/models/encoder.rs"]
-mod encoder;
+pub(crate) mod encoder;
 
 fn rng(seed: u8) -> ChaCha20Rng {
     ChaCha20Rng::from_seed([seed; 32])
