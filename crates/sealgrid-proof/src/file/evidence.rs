@@ -15,6 +15,7 @@ mod splices;
 mod statistics;
 mod structure;
 mod transcripts;
+mod vectors;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
