@@ -37,6 +37,7 @@ const FROZEN: &[(&str, &str)] = &[
     ("sealgrid-graph", "vectors"),
     ("sealgrid-protocol", ""),
     ("sealgrid-verify", ""),
+    ("sealgrid-proof", "vectors"),
     ("sealgrid", "reference"),
 ];
 

@@ -576,3 +576,6 @@ pub fn verify(
     Ok(-(interactive + first_missed + conversation.missed() + (-opening_bits(layout.variables)).exp2())
         .log2())
 }
+
+#[cfg(test)]
+pub(crate) mod simulator;

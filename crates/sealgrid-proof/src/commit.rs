@@ -17,6 +17,7 @@ use p3_whir::pcs::zk::{HidingWhirPcs, HidingWhirProverData, ZkParameters, ZkWhir
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use rand_core::CryptoRng;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::channel::ProofError;
@@ -38,6 +39,8 @@ pub(crate) type Trees<R> = MerkleTreeHidingMmcs<
     32,
     SALT,
 >;
+/// What opens a vector, as the library has it.
+pub(crate) type Shown = ZkWhirProof<Element, Challenge, Trees<StdRng>>;
 type Library =
     HidingWhirPcs<Challenge, Element, Radix2DFTSmallBatch<Element>, Trees<StdRng>, Challenger, StdRng>;
 
@@ -47,10 +50,15 @@ pub(crate) fn trees<R>(rng: R) -> Trees<R> {
     Trees::new(hash, CompressionFunctionFromHasher::new(p3_blake3::Blake3 {}), 0, rng)
 }
 
-/// Reads what the library wrote, and nothing behind it.
-pub(crate) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ProofError> {
+/// Reads what the library wrote, and nothing behind it. Its encoding takes lengths that are spelled longer than they must be; a proof has one spelling,
+/// so what was read is written again and compared.
+pub(crate) fn read<T: Serialize + DeserializeOwned>(bytes: &[u8]) -> Result<T, ProofError> {
     let (value, rest) = postcard::take_from_bytes(bytes).map_err(|_| ProofError::Truncated)?;
-    if rest.is_empty() { Ok(value) } else { Err(ProofError::TooLong) }
+    if !rest.is_empty() {
+        return Err(ProofError::TooLong);
+    }
+    let spelled = postcard::to_allocvec(&value).expect("plain data in memory");
+    if spelled == bytes { Ok(value) } else { Err(ProofError::Wrong) }
 }
 
 /// What the library's verifier says. Nothing is known that makes it panic; it promises nothing, and a verifier must not end by what it is sent.
@@ -178,7 +186,7 @@ impl Scheme {
         if bytes.len() > OPENING_BYTES_MAX {
             return Err(ProofError::TooLong);
         }
-        let proof: ZkWhirProof<Element, Challenge, Trees<StdRng>> = read(bytes)?;
+        let proof: Shown = read(bytes)?;
         let stated = openings.iter().map(|opening| opening.value);
         if !stated.eq(proof.evals.iter().copied()) {
             return Err(ProofError::Wrong);
@@ -368,6 +376,9 @@ mod tests {
         assert_eq!(verify(&openings, &bytes[..bytes.len() - 1]), Err(ProofError::Truncated));
         let longer = [&bytes[..], &[0]].concat();
         assert_eq!(verify(&openings, &longer), Err(ProofError::TooLong));
+        // The number of openings, two, in two bytes where one is enough.
+        let overlong = [&[bytes[0] | 0x80, 0], &bytes[1..]].concat();
+        assert_eq!(verify(&openings, &overlong), Err(ProofError::Wrong));
         // No changed byte is taken, and none makes the library panic.
         for step in 0..200 {
             let mut changed = bytes.clone();

@@ -498,4 +498,6 @@ pub fn fuzz_parse(bytes: &[u8]) {
 }
 
 #[cfg(test)]
+pub(crate) mod evidence;
+#[cfg(test)]
 mod tests;

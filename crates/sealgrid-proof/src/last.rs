@@ -12,6 +12,9 @@ use crate::channel::ProofError;
 use crate::field::{Challenge, DEGREE, Element, basis, evaluate, product_rounds_of};
 use crate::transcript::Transcript;
 
+#[cfg(test)]
+pub(crate) use self::simulator::simulate;
+
 /// Where the random elements stand: `2^variables` of them from `number · 2^variables` on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Block {
@@ -318,5 +321,7 @@ fn block_functional(
     functional
 }
 
+#[cfg(test)]
+mod simulator;
 #[cfg(test)]
 mod tests;

@@ -791,4 +791,4 @@ impl Conversation for Run {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -70,22 +70,30 @@ impl GrindingChallenger for Challenger {
 
 /// A transcript. Both sides begin it with the same label and absorb the whole statement before the first challenge.
 #[derive(Clone, Debug)]
-pub struct Transcript(Challenger);
+pub struct Transcript(Challenger, #[cfg(test)] replay::Replay);
 
 impl Transcript {
     /// Begins a transcript of one protocol.
     #[must_use]
     pub fn new(label: Label) -> Self {
-        Self(Challenger(SerializingChallenger32::from_hasher(label.0.as_bytes().to_vec(), Blake3 {})))
+        Self(
+            Challenger(SerializingChallenger32::from_hasher(label.0.as_bytes().to_vec(), Blake3 {})),
+            #[cfg(test)]
+            replay::Replay::default(),
+        )
     }
 
     /// Absorbs a part of the statement by its digest under `label`.
     pub fn absorb_bytes(&mut self, label: Label, bytes: &[u8]) {
+        #[cfg(test)]
+        let bytes = &self.1.bytes(bytes);
         self.0.observe(Hash::<Element, u8, 32>::from(Digest::of(label, &[bytes]).0));
     }
 
     /// Absorbs a message.
     pub fn absorb(&mut self, message: Challenge) {
+        #[cfg(test)]
+        let message = self.1.message(message);
         self.0.observe_algebra_element(message);
     }
 
@@ -106,6 +114,11 @@ impl Transcript {
 
     /// Does the [work](WORK_BITS) and absorbs what shows it.
     pub(crate) fn work(&mut self) -> Element {
+        #[cfg(test)]
+        if let Some(shown) = self.1.work() {
+            assert!(self.worked(shown), "the work of the transcript that is replayed");
+            return shown;
+        }
         self.0.grind(LIBRARY_WORK_BITS)
     }
 
@@ -123,5 +136,42 @@ impl Transcript {
     #[cfg(test)]
     pub(crate) fn of_test() -> Self {
         Self::new(sealgrid_seal::digest::labels::GRAPH_ARCHITECTURE)
+    }
+}
+
+/// For tests that ask what another prover would have said to the same challenges.
+#[cfg(test)]
+mod replay {
+    use std::collections::VecDeque;
+
+    use p3_field::ExtensionField as _;
+
+    use super::{Challenge, Element, Transcript};
+
+    /// What is absorbed in the place of what is said, if anything.
+    #[derive(Clone, Debug, Default)]
+    pub(super) struct Replay(Option<(VecDeque<Challenge>, VecDeque<Vec<u8>>)>);
+
+    impl Replay {
+        pub(super) fn message(&mut self, said: Challenge) -> Challenge {
+            self.0.as_mut().map_or(said, |(messages, _)| messages.pop_front().expect("as many messages"))
+        }
+
+        pub(super) fn work(&mut self) -> Option<Element> {
+            let (messages, _) = self.0.as_mut()?;
+            messages.pop_front().expect("as many messages").as_base()
+        }
+
+        pub(super) fn bytes(&mut self, said: &[u8]) -> Vec<u8> {
+            self.0.as_mut().map_or_else(|| said.to_vec(), |(_, bytes)| bytes.pop_front().expect("as many"))
+        }
+    }
+
+    impl Transcript {
+        /// One that absorbs these, whatever is said.
+        pub(crate) fn replaying(mut self, messages: &[Challenge], bytes: &[Vec<u8>]) -> Self {
+            self.1 = Replay(Some((messages.iter().copied().collect(), bytes.iter().cloned().collect())));
+            self
+        }
     }
 }

@@ -46,7 +46,8 @@ const LENGTH_BITS_MAX: usize = 24;
 
 /// Salted: whoever has seen all openings could otherwise try parameters against the leaves that were not opened.
 type Salted = Trees<ChaCha20Rng>;
-type Shown = (Vec<Vec<Vec<Element>>>, <Salted as p3_commit::Mmcs<Element>>::MultiProof);
+/// Columns, and the paths to the root.
+pub(crate) type ShownColumns = (Vec<Vec<Vec<Element>>>, <Salted as p3_commit::Mmcs<Element>>::MultiProof);
 
 /// For opening and checking, which draw no salt.
 fn unsalted() -> Salted {
@@ -301,13 +302,25 @@ impl Parameters {
     /// [`Parameters::commit`] to as many elements as the shape has.
     pub(crate) fn in_shape(shape: Shape, parameters: &[Element], seed: &Secret<32>) -> Self {
         let mut rng = ChaCha20Rng::from_seed(*seed.expose());
-        let mut elements = parameters.to_vec();
-        elements.resize(shape.elements(), Element::ZERO);
         let mut pads = Vec::with_capacity(shape.all_pads().next_multiple_of(DEGREE));
         while pads.len() < shape.all_pads() {
             pads.extend_from_slice(random(&mut rng).as_basis_coefficients_slice());
         }
         pads.truncate(shape.all_pads());
+        Self::with_pads(shape, parameters, pads, rng)
+    }
+
+    /// The parameters without pads, which hides nothing.
+    #[cfg(test)]
+    pub(crate) fn bare(shape: Shape, parameters: &[Element]) -> Self {
+        let pads = vec![Element::ZERO; shape.all_pads()];
+        Self::with_pads(shape, parameters, pads, ChaCha20Rng::from_seed([0; 32]))
+    }
+
+    /// What is behind a shape, pads and what salts are drawn from.
+    fn with_pads(shape: Shape, parameters: &[Element], pads: Vec<Element>, rng: ChaCha20Rng) -> Self {
+        let mut elements = parameters.to_vec();
+        elements.resize(shape.elements(), Element::ZERO);
         let rows = shape.rows();
         let mut columns = vec![Element::ZERO; rows << shape.length_bits];
         for (row, (elements, pads)) in
@@ -393,7 +406,7 @@ impl Parameters {
     pub(crate) fn open(&self, channel: &mut Prover<'_>) {
         channel.work();
         let positions = positions(self.registered.shape, |bits| channel.position(bits));
-        let opened: Shown = unsalted().open_multi_batch(&positions, &self.tree);
+        let opened: ShownColumns = unsalted().open_multi_batch(&positions, &self.tree);
         channel.attach(postcard::to_allocvec(&opened).expect("plain data in memory"));
         let _columns = channel.challenge();
     }
@@ -458,7 +471,7 @@ impl Registered {
 
     /// The columns at `positions` that `bytes` show.
     fn opened(&self, positions: &[usize], bytes: &[u8]) -> Result<Vec<Vec<Element>>, ProofError> {
-        let (values, proof): Shown = read(bytes)?;
+        let (values, proof): ShownColumns = read(bytes)?;
         let one_matrix = values.iter().all(|matrices| matrices.len() == 1);
         if values.len() != positions.len() || !one_matrix {
             return Err(ProofError::Wrong);
@@ -519,9 +532,12 @@ impl<'c> Opening<'c> {
 
 #[cfg(test)]
 mod tests {
+    use sealgrid_graph::arbitrary::Random;
+
     use super::*;
     use crate::argument::{self, Conversation, Later};
     use crate::field::evaluate;
+    use crate::file::evidence::{seed, times};
     use crate::lookups::{Pulled, Witness};
     use crate::transcript::Transcript;
 
@@ -637,6 +653,23 @@ mod tests {
                 .map(|x| (0..shape.pads).map(|j| x.exp_u64((shape.row + j) as u64)).collect())
                 .collect();
             assert_eq!(crate::field::rank(matrix), shape.pads);
+        }
+        // Of any shape, at any positions.
+        let mut random = Random::new(seed());
+        for _ in 0..times(30, 2_000) {
+            let mut below = |limit: usize| usize::try_from(random.below(limit as u64)).expect("small");
+            let (row, pads) = (1 << below(8), 1 + below(48));
+            let length_bits = (4 * (row + pads)).next_power_of_two().ilog2() as usize;
+            let mut positions = BTreeSet::new();
+            while positions.len() < pads {
+                positions.insert(below(1 << length_bits));
+            }
+            let root = Element::two_adic_generator(length_bits);
+            let matrix: Vec<Vec<Element>> = positions
+                .iter()
+                .map(|position| (0..pads).map(|j| root.exp_u64((position * (row + j)) as u64)).collect())
+                .collect();
+            assert_eq!(crate::field::rank(matrix), pads, "{row} elements, {positions:?}");
         }
     }
 

@@ -1,9 +1,11 @@
 use p3_field::BasedVectorSpace;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng as _;
+use sealgrid_graph::arbitrary::Random;
 
 use super::*;
 use crate::field::{evaluate, random, rank};
+use crate::file::evidence::{seed, times};
 
 fn elements(rng: &mut ChaCha20Rng, count: usize) -> Vec<Element> {
     (0..count).map(|_| random(rng).as_basis_coefficients_slice()[0]).collect()
@@ -83,7 +85,15 @@ impl Listener for Fixed {
 #[test]
 fn the_block_masks_everything_that_is_shown() {
     let mut rng = ChaCha20Rng::from_seed([77; 32]);
-    let cases = [(10, 0, false), (10, 1, true), (11, 3, true), (12, 2, false)];
+    let mut cases = vec![(10, 0, false), (10, 1, true), (11, 3, true), (12, 2, false)];
+    // And any: of a vector's blocks, any may be the one that masks.
+    let mut numbers = Random::new(seed());
+    cases.extend((0..times(2, 60)).map(|_| {
+        let variables = usize::try_from(10 + numbers.below(4)).expect("small");
+        let blocks = 1 << (variables - Block::variables_for(variables));
+        let number = usize::try_from(numbers.below(blocks)).expect("small");
+        (variables, number, numbers.below(4) == 0)
+    }));
     for (variables, number, empty) in cases {
         let block = Block { number, variables: Block::variables_for(variables) };
         let case = case(3, variables, block);

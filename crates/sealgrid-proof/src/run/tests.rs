@@ -20,8 +20,10 @@ use crate::transcript::Transcript;
 use crate::values::{self, Side};
 use crate::weights::{self, BadShape};
 
+mod liars;
+
 #[path = "../../benches/models/encoder.rs"]
-mod encoder;
+pub(crate) mod encoder;
 
 fn rng(seed: u8) -> ChaCha20Rng {
     ChaCha20Rng::from_seed([seed; 32])
