@@ -38,6 +38,7 @@ use crate::lookups::Witness;
 use crate::run::{Inputs, NotProvable, Outputs, Run, Weights, WitnessError};
 use crate::transcript::Transcript;
 use crate::values::{self, Side};
+use crate::weights::Shape;
 
 /// The first bytes of a file.
 pub const MAGIC: &[u8; 4] = b"SGP1";
@@ -289,7 +290,7 @@ pub fn plan(
         }
     };
     let run = run.with_values(own);
-    let registered = parameters.map_or(0, |own| own.registration.registered.shape.count());
+    let registered = parameters.map(|own| own.registration.registered.shape);
     let needed = memory(argument::variables(&run)?, run.variables(), registered);
     if needed > memory_max {
         return Err(ProveError::Memory { needed });
@@ -300,9 +301,15 @@ pub fn plan(
 
 /// Bytes that a process takes for a proof, about: by the variables of its vector, of its tree of fractions and of its sums, and its registered parameters.
 /// Measured (docs/reference/benchmarks/proof.md).
-fn memory(vector: usize, (fractions, sums): (usize, Option<usize>), registered: usize) -> u64 {
-    let sums = sums.map_or(0, |sums| 80u64 << sums);
-    (14 << 20) + (80 << vector) + (60 << fractions) + sums + 330 * registered as u64
+fn memory(vector: usize, (fractions, sums): (usize, Option<usize>), registered: Option<Shape>) -> u64 {
+    // Where the vector holds a combination of rows alone, hardly more is made of parameters than their words.
+    let [of_sum, of_parameter] = match registered {
+        Some(shape) if shape.is_combined() => [40, 100],
+        _ => [80, 330],
+    };
+    let sums = sums.map_or(0, |sums| of_sum << sums);
+    let parameters = registered.map_or(0, |shape| of_parameter * shape.count() as u64);
+    (14 << 20) + (80 << vector) + (60 << fractions) + sums + parameters
 }
 
 impl Planned {

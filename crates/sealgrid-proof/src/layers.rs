@@ -28,9 +28,17 @@ pub(crate) struct Layer {
 pub(crate) struct Weighted {
     /// Made of what is committed alone.
     pub(crate) operand: Arc<dyn Form>,
-    pub(crate) map: Map,
+    pub(crate) meets: Meets,
     /// Where the weights stand, a matrix with a row for each output.
     pub(crate) blocks: Vec<Block>,
+}
+
+/// How an operand meets a matrix of weights.
+pub(crate) enum Meets {
+    /// So many lines of it, each the whole matrix: no weight is looked at.
+    Lines(usize),
+    /// A convolution.
+    Taps(Map),
 }
 
 impl Layer {
@@ -141,8 +149,8 @@ impl Weighted {
     fn sums(&self, each: usize, places: &[Element], parameters: &[i32]) -> Vec<i64> {
         let operand: Vec<i64> = self.operand.values(places).into_iter().map(signed).collect();
         let (mut sums, depth) = (vec![0i64; each], self.depth());
-        match &self.map {
-            Map::Linear { rows, .. } => {
+        match &self.meets {
+            Meets::Lines(rows) => {
                 let lines = sums.chunks_exact_mut(each / rows).zip(operand.chunks_exact(depth));
                 for (sums, operand) in lines {
                     for block in &self.blocks {
@@ -157,7 +165,7 @@ impl Weighted {
                     }
                 }
             }
-            map => {
+            Meets::Taps(map) => {
                 let weights = natural(&self.blocks, depth, |place| i64::from(parameters[place]));
                 map.each_index(|to, from, index| {
                     sums[to] = sums[to].wrapping_add(operand[from].wrapping_mul(weights[index]));
@@ -170,28 +178,38 @@ impl Weighted {
     /// Adds `Σ weights[to]·operand[from]` to what meets each weight.
     fn meet<F: Factor>(&self, weights: &[Challenge], operand: &[F], parameters: &mut [Challenge]) {
         let depth = self.depth();
-        if let Map::Linear { rows, .. } = &self.map {
-            let channels = weights.len() / rows;
-            for block in &self.blocks {
-                for row in block.rows.clone() {
-                    let mut sums = vec![Packed::ZERO; block.columns.len().div_ceil(LANES)];
-                    for line in 0..*rows {
-                        let operand = &operand[line * depth..][block.columns.clone()];
-                        F::row(&mut sums, weights[line * channels + row], operand);
-                    }
-                    let to = parameters[block.row(row)..][..block.columns.len()].iter_mut();
-                    to.zip(unpack(&sums)).for_each(|(to, sum)| *to += sum);
-                }
-            }
-            return;
-        }
+        let map = match &self.meets {
+            Meets::Taps(map) => map,
+            Meets::Lines(rows) => return self.meet_lines(*rows, weights, operand, parameters),
+        };
         let count = self.blocks.iter().map(|block| block.rows.len() * block.columns.len()).sum();
         let mut met = vec![Challenge::ZERO; count];
-        self.map.meet(weights, operand, &mut met);
+        map.meet(weights, operand, &mut met);
         for block in &self.blocks {
             for row in block.rows.clone() {
                 let to = parameters[block.row(row)..].iter_mut();
                 to.zip(&met[row * depth..][block.columns.clone()]).for_each(|(to, met)| *to += *met);
+            }
+        }
+    }
+
+    fn meet_lines<F: Factor>(
+        &self,
+        rows: usize,
+        weights: &[Challenge],
+        operand: &[F],
+        parameters: &mut [Challenge],
+    ) {
+        let (depth, channels) = (self.depth(), weights.len() / rows);
+        for block in &self.blocks {
+            for row in block.rows.clone() {
+                let mut sums = vec![Packed::ZERO; block.columns.len().div_ceil(LANES)];
+                for line in 0..rows {
+                    let operand = &operand[line * depth..][block.columns.clone()];
+                    F::row(&mut sums, weights[line * channels + row], operand);
+                }
+                let to = parameters[block.row(row)..][..block.columns.len()].iter_mut();
+                to.zip(unpack(&sums)).for_each(|(to, sum)| *to += sum);
             }
         }
     }
@@ -202,8 +220,8 @@ impl Weighted {
         let depth = self.depth();
         for block in &self.blocks {
             let [of_rows, of_columns] = block.equality(point);
-            match &self.map {
-                Map::Linear { rows, .. } => {
+            match &self.meets {
+                Meets::Lines(rows) => {
                     let lines =
                         weights.chunks_exact(weights.len() / rows).zip(pulled.chunks_exact_mut(depth));
                     for (weights, pulled) in lines {
@@ -213,7 +231,7 @@ impl Weighted {
                         to.for_each(|(to, of_column)| *to += sum * *of_column);
                     }
                 }
-                Map::Convolution { weight, groups, taps } => {
+                Meets::Taps(Map::Convolution { weight, groups, taps }) => {
                     let (channels, inputs) = (weight.shape().axes()[0] / groups, weight.shape().axes()[1]);
                     for group in 0..*groups {
                         let own = block.rows.start.max(group * channels)
@@ -230,7 +248,7 @@ impl Weighted {
                         spread(&folded, columns, &mut pulled[group * inputs * taps.inputs..], taps);
                     }
                 }
-                Map::Moves(_) => unreachable!("moves have no weights"),
+                Meets::Taps(_) => unreachable!("a convolution"),
             }
         }
     }
@@ -273,8 +291,8 @@ mod tests {
     use crate::lookups::Columns;
     use crate::order::Order;
 
-    /// The layers of a graph, each about an operand that stands at the beginning of a content, and its channels.
-    fn layers(graph: &Graph) -> Vec<Layer> {
+    /// The layers of a graph, each about an operand that stands at the beginning of a content, and its map.
+    fn layers(graph: &Graph) -> Vec<(Layer, Map)> {
         let order = Order::of(graph);
         let of = |operation: &sealgrid_graph::integer::Operation| {
             let (weight, bias) = match &operation.primitive {
@@ -303,9 +321,13 @@ mod tests {
                 ),
             };
             let blocks = order.blocks(weight.0).to_vec();
-            let weighted = Weighted { operand: Arc::new(Columns::one(0, operand.count())), map, blocks };
+            let meets = match &map {
+                Map::Linear { rows, .. } => Meets::Lines(*rows),
+                map => Meets::Taps(map.clone()),
+            };
+            let weighted = Weighted { operand: Arc::new(Columns::one(0, operand.count())), meets, blocks };
             let entries = entries.into_iter().map(crate::maps::narrow).collect();
-            Some(Layer { weighted: Some(weighted), added: order.line(bias.0), entries, sums: 0 })
+            Some((Layer { weighted: Some(weighted), added: order.line(bias.0), entries, sums: 0 }, map))
         };
         graph.operations().iter().filter_map(of).collect()
     }
@@ -323,9 +345,9 @@ mod tests {
             let bits = placed.len().next_power_of_two().ilog2() as usize;
             let point: Vec<Challenge> = (0..bits).map(|_| random(&mut rng)).collect();
             let all = equality(&point);
-            for layer in layers(&graph) {
+            for (layer, map) in layers(&graph) {
                 let weighted = layer.weighted.as_ref().expect("weights");
-                match weighted.map {
+                match map {
                     Map::Linear { .. } => linear += 1,
                     _ => convolutions += 1,
                 }
@@ -357,7 +379,7 @@ mod tests {
                     met[place] += by[to] * Challenge::TWO;
                     known += by[to] * all[place];
                 }
-                weighted.map.each_index(|to, from, index| {
+                map.each_index(|to, from, index| {
                     sums[to] += operand[from] * placed[weights[index]];
                     met[weights[index]] += by[to] * operand[from];
                     pulled[from] += by[to] * all[weights[index]];

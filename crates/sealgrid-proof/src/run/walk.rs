@@ -21,7 +21,7 @@ use super::{Above, Column, Inputs, NotProvable, TOO_LARGE, Tied, Weights};
 use crate::argument::TooLarge;
 use crate::commit::VARIABLES_MAX;
 use crate::field::{Challenge, Element};
-use crate::layers::{Layer, Weighted, reach};
+use crate::layers::{Layer, Meets, Weighted, reach};
 use crate::lookups::{Columns, Form, Looked, Lookups, Table};
 use crate::maps::{Known, LIMB_BITS, Map, Moved, Sum, Taps, Term, limbs_of, narrow, numbers, positions};
 use crate::order::Order;
@@ -251,7 +251,7 @@ impl<'b> Builder<'b> {
     fn layer(
         &mut self,
         operand: &Value,
-        map: &Map,
+        meets: impl Fn() -> Meets,
         [weight, bias]: [ParameterId; 2],
         requantise: &Requantise,
         each: usize,
@@ -271,7 +271,7 @@ impl<'b> Builder<'b> {
         let layer = |operand: &Arc<dyn Form>, is_first: bool, sums: usize| {
             let [blocks, added] = lines.clone();
             let added = if is_first { added } else { Vec::new() };
-            let weighted = Weighted { operand: Arc::clone(operand), map: map.clone(), blocks };
+            let weighted = Weighted { operand: Arc::clone(operand), meets: meets(), blocks };
             Layer { weighted: Some(weighted), added, entries: entries.clone(), sums }
         };
         let bounds = reached(operand.range, added);
@@ -309,7 +309,7 @@ impl<'b> Builder<'b> {
     }
 
     /// An operand in limbs, each with its range and its factor, the highest with the least of them; `None` where it is one limb alone.
-    fn limbs_of_operand(&mut self, operand: &Value) -> Option<Vec<(Arc<dyn Form>, Interval, i32)>> {
+    fn limbs_of_operand(&mut self, operand: &Value) -> Option<Vec<OperandLimb>> {
         // A multiple of the highest factor of two limbs, whatever it is.
         let low = operand.range.low - operand.range.low.rem_euclid(1 << LIMB_BITS);
         let Limbs { low, limbs } = self.split(&operand.form, Interval { low, high: operand.range.high })?;
@@ -365,6 +365,9 @@ impl<'b> Builder<'b> {
         Value { form, range, axes: operation.output.shape.axes().to_vec(), open }
     }
 }
+
+/// A limb of an operand: where it lies, and its factor.
+type OperandLimb = (Arc<dyn Form>, Interval, i32);
 
 /// Forms one behind the other.
 pub(super) struct Joined(pub(super) Vec<Arc<dyn Form>>);
@@ -522,13 +525,16 @@ impl Interpreter for Builder<'_> {
                 Ok(Value::shown(Arc::new(Known(numbers)), range, shape))
             }
             Primitive::Linear { weight: id, bias: added, requantise } => {
-                let (weight, channels) = (tensor(id), parameters[added.0 as usize].shape().count());
+                let channels = parameters[added.0 as usize].shape().count();
                 let rows = each / channels;
                 let channel = |position| position % channels;
-                let map = Map::Linear { rows, weight };
-                let sum = match self.layer(operands[0], &map, [*id, *added], requantise, each, channel) {
+                let meets = || Meets::Lines(rows);
+                let sum = match self.layer(operands[0], meets, [*id, *added], requantise, each, channel) {
                     Some(sum) => sum,
-                    None => one(map, numbers(&tensor(added)).repeat(rows)).into(),
+                    None => {
+                        let map = Map::Linear { rows, weight: tensor(id) };
+                        one(map, numbers(&tensor(added)).repeat(rows)).into()
+                    }
                 };
                 self.stage(index, operation, sum, requantise, channel)
             }
@@ -538,7 +544,8 @@ impl Interpreter for Builder<'_> {
                 let spatial = each / channels;
                 let channel = |position| position / spatial;
                 let map = Map::Convolution { weight, groups: *groups, taps };
-                let sum = match self.layer(operands[0], &map, [*id, *added], requantise, each, channel) {
+                let meets = || Meets::Taps(map.clone());
+                let sum = match self.layer(operands[0], meets, [*id, *added], requantise, each, channel) {
                     Some(sum) => sum,
                     None => {
                         let bias = numbers(&tensor(added));
