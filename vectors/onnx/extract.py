@@ -41,7 +41,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 OPERATORS = set(
     """Abs Add ArgMax AveragePool BatchNormalization Cast Ceil Clip Concat Constant ConstantOfShape Conv Div Dropout Elu
     Erf Exp Expand Flatten Floor Gather Gelu Gemm GlobalAveragePool GlobalMaxPool HardSigmoid HardSwish Identity
-    LayerNormalization LeakyRelu Log LogSoftmax LpNormalization MatMul Max MaxPool Min Mul Neg PRelu Pad Pow Reciprocal ReduceMax
+    LayerNormalization LeakyRelu Log LogSoftmax LpNormalization MatMul Max MaxPool Min Mod Mul Neg PRelu Pad Pow Reciprocal ReduceMax
     ReduceMean ReduceSum Relu Reshape Shape Sigmoid Size Slice Softmax Softplus Split Sqrt Squeeze Sub Sum Tanh Transpose
     Unsqueeze""".split()
 )

@@ -4,9 +4,9 @@ use super::Table;
 use super::channels::Channels;
 use crate::float::{Function, Primitive, ValueId};
 use crate::onnx::literal::{Elements, Literal};
-use crate::onnx::lower::{Lowered, Lowering, result};
+use crate::onnx::lower::{Lowered, Lowering, known, result};
 use crate::onnx::node::{Content, Node, Value};
-use crate::onnx::problem::Refusal;
+use crate::onnx::problem::{Kind, Refusal};
 use crate::tensor::Shape;
 
 pub(super) const OPERATORS: Table = &[
@@ -14,6 +14,7 @@ pub(super) const OPERATORS: Table = &[
     ("Sub", subtract),
     ("Mul", multiply),
     ("Div", divide),
+    ("Mod", modulo),
     ("Neg", negate),
     ("Max", |lowering, node| many(lowering, node, &Primitive::Maximum)),
     ("Min", |lowering, node| many(lowering, node, &Primitive::Minimum)),
@@ -77,6 +78,50 @@ fn divide(lowering: &mut Lowering, node: &Node<'_>) -> Lowered {
         return result(channels.apply(lowering, x, shared(node, 0))?, content);
     }
     both(lowering, node, Primitive::Divide)
+}
+
+/// The remainder of whole numbers that are known, exactly: exporters count axes with it. Its sign is the divisor's, with `fmod`
+/// the dividend's.
+fn modulo(lowering: &mut Lowering, node: &Node<'_>) -> Lowered {
+    const ALTERNATIVE: &str =
+        "a remainder is known only of integers that are constants or follow from shapes";
+    let (Some(a), Some(b)) = (node.literal(0), node.literal(1)) else {
+        return Err(Refusal::unsupported("a remainder of computed values", ALTERNATIVE));
+    };
+    let (Elements::Integer(dividends), Elements::Integer(divisors)) = (&a.elements, &b.elements) else {
+        return Err(Refusal::unsupported("a remainder of floats", ALTERNATIVE));
+    };
+    let shape = broadcast_shape(&a.shape, &b.shape)?;
+    lowering.claim(shape.count())?;
+    let follows_dividend = node.flag("fmod", false);
+    let of = |dividend: i64, divisor: i64| {
+        // The least integer over -1 overflows as a quotient; its remainder is 0.
+        let remainder = dividend.checked_rem(divisor).or((divisor == -1).then_some(0))?;
+        let turns = !follows_dividend && remainder != 0 && (remainder < 0) != (divisor < 0);
+        Some(if turns { remainder + divisor } else { remainder })
+    };
+    let pairs = repeated(&a.shape, &shape).zip(repeated(&b.shape, &shape));
+    let remainders: Option<Vec<i64>> = pairs.map(|(at, by)| of(dividends[at], divisors[by])).collect();
+    let zero =
+        || Refusal::new(Kind::Structure, "a remainder of a division by zero", "export the model again");
+    known(Literal { shape, elements: Elements::Integer(remainders.ok_or_else(zero)?) })
+}
+
+/// For each element of `to`, in order, the position of the element of `own` that broadcasting puts there.
+fn repeated(own: &Shape, to: &Shape) -> impl Iterator<Item = usize> {
+    let missing = to.rank() - own.rank();
+    let (own, to) = (own.axes().to_vec(), to.axes().to_vec());
+    let count: usize = to.iter().product();
+    (0..count).map(move |mut at| {
+        let (mut position, mut stride) = (0, 1);
+        for axis in (missing..to.len()).rev() {
+            let length = own[axis - missing];
+            position += if length == 1 { 0 } else { at % to[axis] * stride };
+            stride *= length;
+            at /= to[axis];
+        }
+        position
+    })
 }
 
 fn negate(lowering: &mut Lowering, node: &Node<'_>) -> Lowered {

@@ -169,6 +169,19 @@ fn uses_that_are_not_supported_are_e_imp_09() {
     check(&computed, &[(Kind::Unsupported, "operand 1 depends on the input")]);
     assert_eq!(refused(&computed).code(), "E-IMP-09");
     assert_eq!(refused(&computed).problems[0].alternative, "make it a constant or an initialiser");
+    let remainder = |constants| model(vec![node("Mod", &["x", "b"], "y")], constants);
+    let computed = remainder(vec![integers("b", vec![2])]);
+    check(&computed, &[(Kind::Unsupported, "a remainder of computed values")]);
+    let floats = vec![node("Mod", &["b", "b"], "c"), node("Add", &["x", "c"], "y")];
+    let floats = model(floats, vec![weights("b", &[1], vec![2.0])]);
+    check(&floats, &[(Kind::Unsupported, "a remainder of floats")]);
+}
+
+#[test]
+fn a_remainder_of_a_division_by_zero_is_refused() {
+    let nodes = vec![node("Mod", &["a", "b"], "r"), node("Gather", &["x", "r"], "y")];
+    let model = model(nodes, vec![integers("a", vec![1]), integers("b", vec![0])]);
+    check(&model, &[(Kind::Structure, "a remainder of a division by zero")]);
 }
 
 #[test]

@@ -4,8 +4,12 @@ use prost::Message;
 
 use super::build::{integers, model, node, value, weights};
 use crate::float::{Function, Primitive, Tensor, run};
-use crate::onnx::schema::{ModelProto, data_type};
+use crate::onnx::schema::{AttributeProto, ModelProto, data_type};
 use crate::onnx::{Imported, import};
+
+fn attribute(name: &str, i: i64) -> AttributeProto {
+    AttributeProto { name: name.to_owned(), i, ..AttributeProto::default() }
+}
 
 fn imported(model: &ModelProto) -> Imported {
     import(&model.encode_to_vec()).unwrap_or_else(|problems| panic!("{problems}"))
@@ -102,13 +106,33 @@ fn shape_arithmetic_leaves_nothing_behind() {
         node("Reshape", &["x", "wanted"], "y"),
     ];
     let mut concat = nodes;
-    concat[2].attribute.push(crate::onnx::schema::AttributeProto {
-        name: "axis".to_owned(),
-        i: 0,
-        ..Default::default()
-    });
+    concat[2].attribute.push(attribute("axis", 0));
     let constants = vec![integers("first", vec![0]), integers("rest", vec![3, -1])];
     let imported = imported(&model(concat, constants));
     assert_eq!(imported.graph.operations().len(), 1);
     assert_eq!(imported.graph.operations()[0].output.axes(), [1, 3, 1]);
+}
+
+/// The element of `[10, 11, 12]` at the position `dividend mod divisor`.
+fn taken_at(dividend: i64, divisor: i64, fmod: bool) -> f32 {
+    let mut remainder = node("Mod", &["dividend", "divisor"], "at");
+    remainder.attribute.push(attribute("fmod", fmod.into()));
+    let mut gather = node("Gather", &["x", "at"], "y");
+    gather.attribute.push(attribute("axis", 1));
+    let constants = vec![integers("dividend", vec![dividend]), integers("divisor", vec![divisor])];
+    let imported = imported(&model(vec![remainder, gather], constants));
+    assert_eq!(imported.graph.operations().len(), 1);
+    let x = Tensor::new(imported.graph.inputs()[0].clone(), vec![10.0, 11.0, 12.0]).expect("fits");
+    run(&imported.graph, &[x]).expect("runs")[0].elements()[0]
+}
+
+#[test]
+fn remainders_of_known_integers_are_exact_and_have_the_sign_that_is_asked_for() {
+    assert_eq!((taken_at(7, 3, false), taken_at(7, 3, true)), (11.0, 11.0));
+    // 1 with the divisor's sign, -1 (the last) with the dividend's.
+    assert_eq!((taken_at(-3, 2, false), taken_at(-3, 2, true)), (11.0, 12.0));
+    assert_eq!((taken_at(3, -2, false), taken_at(3, -2, true)), (12.0, 11.0));
+    // Beyond what a float holds, and the one quotient that overflows.
+    assert_eq!(taken_at(i64::MAX, 3, false), 11.0);
+    assert_eq!(taken_at(i64::MIN, -1, false), 10.0);
 }

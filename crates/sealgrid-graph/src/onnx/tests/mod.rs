@@ -6,4 +6,5 @@ mod exports;
 mod folding;
 mod learned;
 mod node_suite;
+mod pytorch;
 mod shipped;
