@@ -111,7 +111,7 @@ static PANICS: AtomicUsize = AtomicUsize::new(0);
 
 #[test]
 fn no_file_with_one_thing_changed_is_taken() {
-    let (subjects, mutants) = (either(6, 52), times(40, 1600));
+    let (subjects, mutants) = (either(6, 52), times(40, 1800));
     let (mut classes, mut ways, mut roles) = (Counts::default(), Counts::default(), Counts::default());
     let mut found: std::collections::BTreeSet<String> = std::collections::BTreeSet::new();
     let mut total = 0;
