@@ -121,6 +121,12 @@ pub trait Prover: Send + Sync {
     /// [`ProvingError`].
     fn publish(&self) -> Result<Vec<u8>, ProvingError>;
 
+    /// The commitment to one side of a run, as [`Verifier::commit`] makes it.
+    ///
+    /// # Errors
+    /// [`ProvingError`] when there are no values, or too many.
+    fn commit(&self, side: Side, key: &CommitmentKey, batches: &[Batch]) -> Result<Commitment, ProvingError>;
+
     /// Runs the model with `prepared` and proves the run. `spend` is called once, when all is known to fit and nothing was
     /// proven yet: it durably spends an opening, or says that none is left.
     ///

@@ -10,13 +10,14 @@ use sealgrid_graph::model::{ModelCommitment, PublicModel};
 use sealgrid_graph::proving::{ProofSystem, Side, Verifier};
 use sealgrid_net::{AddressBook, BindError, CallError, Endpoint, EndpointConfig, Method};
 use sealgrid_protocol::claims::{
-    Claims, ClaimsError, EvidenceDigest, EvidenceKind, Fault, LogState, PARTIES_MAX, SignedClaims,
+    Claims, ClaimsError, EvidenceDigest, EvidenceKind, Fault, FaultKind, LogState, PARTIES_MAX, SignedClaims,
 };
 use sealgrid_protocol::draw::{DrawFacts, TooFewCandidates};
 use sealgrid_protocol::job::client::{
     Accepted, ClientDone, ClientEffect, ClientEvent, ClientMachine, ClientReport, ClientWork, Decision,
     Party, Patience, Plan as JobPlan, PlanError, Refused,
 };
+use sealgrid_protocol::job::evidence::FalseProofs;
 use sealgrid_protocol::job::header::{self, CommittedPayload, JobHeader, Payload, RefereeRule, TraceShape};
 use sealgrid_protocol::job::message::{Exchange, Message, Why};
 use sealgrid_protocol::log::note::Note;
@@ -217,6 +218,22 @@ pub struct Outcome {
     pub result_after: Duration,
     /// From the request to the logged receipt.
     pub logged_after: Duration,
+}
+
+impl Outcome {
+    /// Whether the receipt's file shows `fault` to anybody, rather than naming it on this client's word.
+    #[must_use]
+    pub fn shows(&self, fault: &Fault) -> bool {
+        if fault.kind != FaultKind::BadProof {
+            return fault.kind.is_proven();
+        }
+        let shown = self.file.evidence(EvidenceKind::Dispute).map(FalseProofs::from_bytes);
+        let Some(Ok(shown)) = shown else { return false };
+        // This client checked them before it named anybody.
+        let issuer =
+            |receipt: Vec<u8>| SignedClaims::from_bytes(receipt).reread().map(|claims| claims.issuer);
+        shown.given.into_iter().any(|given| issuer(given.receipt) == Ok(fault.node))
+    }
 }
 
 impl std::fmt::Debug for Outcome {

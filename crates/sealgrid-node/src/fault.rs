@@ -14,10 +14,11 @@ use sealgrid_graph::execute::{Batch, BatchRef, ExecuteError, Executor, Observer,
 use sealgrid_graph::integer::Graph;
 use sealgrid_graph::model::Model;
 use sealgrid_graph::proving::{
-    Asked, Openings, ProofSystem, ProvenRun, Prover, ProvingError, Verifier, Verifiers,
+    Asked, Openings, ProofSystem, ProvenRun, Prover, ProvingError, Side, Verifier, Verifiers,
 };
 use sealgrid_graph::reference::{self, Reference};
 use sealgrid_graph::tensor::Data;
+use sealgrid_seal::digest::{Commitment, CommitmentKey};
 
 /// A kind of misbehaviour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -95,7 +96,7 @@ impl Executor for Faulty {
     }
 }
 
-/// A proof system whose provers, told to lie, give another result than they prove. Slow and crashing ones are so where their
+/// A proof system whose provers, told to lie, claim another result than they prove. Slow and crashing ones are so where their
 /// model runs.
 pub struct FaultyProofs {
     honest: Arc<dyn ProofSystem>,
@@ -137,6 +138,10 @@ impl Prover for LyingProver {
         self.0.publish()
     }
 
+    fn commit(&self, side: Side, key: &CommitmentKey, batches: &[Batch]) -> Result<Commitment, ProvingError> {
+        self.0.commit(side, key, batches)
+    }
+
     fn prove(
         &self,
         prepared: &dyn Prepared,
@@ -150,6 +155,8 @@ impl Prover for LyingProver {
         if let Some(output) = run.outputs.first_mut() {
             *output = falsified(output);
         }
+        // Committed to like a true one: the proof is all that gives it away.
+        run.output = self.0.commit(Side::Outputs, asked.key, &run.outputs)?;
         Ok(run)
     }
 }

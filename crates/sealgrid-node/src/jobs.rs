@@ -6,7 +6,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use sealgrid_net::{Refusal, Request};
 use sealgrid_protocol::job::header::JobHeader;
@@ -38,6 +38,8 @@ pub fn now() -> Millis {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// A disk that takes so long for a few hundred bytes is busy with something else, which the node's operator should hear.
+const DISK_IS_SLOW: Duration = Duration::from_millis(500);
 /// Above so many waiting questions those whose caller went away are swept out.
 const QUESTIONS_SWEEP: usize = 4096;
 
@@ -212,13 +214,19 @@ impl Jobs {
             self.means.state.write_lazily(Space::Jobs, key, value);
             return;
         }
-        let started = SystemTime::now();
+        let (started, since) = (SystemTime::now(), Instant::now());
         let trace = job.and_then(|job| core.traces.get(&job)).cloned();
         let durable = self.means.state.write(Space::Jobs, key, value);
         let this = self.this.clone();
         self.runtime.spawn(async move {
             match (durable.wait().await, this.upgrade()) {
                 (Ok(()), Some(jobs)) => {
+                    let took = since.elapsed();
+                    jobs.means.metrics.kept(took);
+                    if took >= DISK_IS_SLOW {
+                        let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+                        tracing::warn!(ms, "the disk was slow to keep a job's state, and its client waited");
+                    }
                     if let Some(trace) = trace {
                         let step = if trace.is_alone() { Step::Receipt } else { Step::Commit };
                         jobs.means.traces.step(Some(&trace), step, started, [Attribute::Outcome("ok")]);
@@ -234,7 +242,7 @@ impl Jobs {
 
     fn set_timer(&self, core: &mut Core, ticket: Ticket, at: Millis) {
         let this = self.this.clone();
-        let wait = std::time::Duration::from_millis(at.saturating_sub(now()));
+        let wait = Duration::from_millis(at.saturating_sub(now()));
         let timer = self.runtime.spawn(async move {
             tokio::time::sleep(wait).await;
             if let Some(jobs) = this.upgrade() {

@@ -96,6 +96,7 @@ pub struct Metrics {
     response_bytes: Family<MethodLabels, Counter>,
     jobs: Family<OutcomeLabels, Counter>,
     run_seconds: Histogram,
+    kept_seconds: Histogram,
     /// Jobs accepted and not yet over.
     pub jobs_open: Gauge,
     /// Tasks waiting for a worker.
@@ -120,6 +121,7 @@ impl Metrics {
             response_bytes: Family::default(),
             jobs: Family::default(),
             run_seconds: seconds(),
+            kept_seconds: seconds(),
             jobs_open: Gauge::default(),
             tasks_waiting: Gauge::default(),
             draining: Gauge::default(),
@@ -139,6 +141,8 @@ impl Metrics {
         registry.register("response_bytes", "Bytes of answers given", self.response_bytes.clone());
         registry.register("jobs", "Jobs, by outcome", self.jobs.clone());
         registry.register("run_seconds", "Time of one run of a model", self.run_seconds.clone());
+        let kept = "Time until what a job's answer waits for was durable: the disk's";
+        registry.register("kept_seconds", kept, self.kept_seconds.clone());
         registry.register("jobs_open", "Jobs accepted and not yet over", self.jobs_open.clone());
         registry.register("tasks_waiting", "Tasks waiting for a worker", self.tasks_waiting.clone());
         registry.register("draining", "1 while the node takes nothing new", self.draining.clone());
@@ -158,6 +162,11 @@ impl Metrics {
     /// A model ran.
     pub fn ran(&self, duration: Duration) {
         self.run_seconds.observe(duration.as_secs_f64());
+    }
+
+    /// The disk kept what a job's answer waits for.
+    pub fn kept(&self, duration: Duration) {
+        self.kept_seconds.observe(duration.as_secs_f64());
     }
 
     /// OpenMetrics text.

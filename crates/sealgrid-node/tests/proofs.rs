@@ -19,7 +19,7 @@ use sealgrid_protocol::job::client::Reason;
 use sealgrid_protocol::job::message::Why;
 use sealgrid_protocol::names::Verification;
 use sealgrid_seal::canonical;
-use sealgrid_verify::{TrustRoots, verify};
+use sealgrid_verify::{TrustRoots, Verdict, verify};
 
 fn system() -> Arc<dyn ProofSystem> {
     Arc::new(System::<StdRng>(rand::make_rng))
@@ -48,16 +48,25 @@ fn job(grid: &Grid, count: usize) -> Job {
     grid.job(Verification::Proof, count)
 }
 
+fn roots(grid: &Grid) -> TrustRoots {
+    let loaded = sealgrid_node::directory::Loaded::from_file(&grid.files.directory, &grid.files.authority);
+    TrustRoots::danger_from_directory(&loaded.expect("verifies").directory, 2).expect("roots")
+}
+
+/// What a stranger finds offline.
+fn judged(grid: &Grid, outcome: &Outcome) -> Verdict {
+    let at = sealgrid_node::jobs::now() + 1;
+    verify(&outcome.file.encode(), &roots(grid), at, None, Some(&*system()))
+}
+
 /// Asserts the result, and that a stranger accepts the receipt offline.
 fn check(grid: &Grid, outcome: &Outcome, count: usize) {
     assert_eq!(outcome.outputs, expected(&grid.model, &records(count)));
-    let loaded = sealgrid_node::directory::Loaded::from_file(&grid.files.directory, &grid.files.authority);
-    let roots = TrustRoots::danger_from_directory(&loaded.expect("verifies").directory, 2).expect("roots");
-    let at = sealgrid_node::jobs::now() + 1;
-    let file = outcome.file.encode();
-    let verdict = verify(&file, &roots, at, None, Some(&*system()));
+    let verdict = judged(grid, outcome);
     assert!(verdict.is_accepted(), "{}", verdict.text());
-    assert!(!verify(&file, &roots, at, None, None).is_accepted(), "nobody takes it unverified");
+    let at = sealgrid_node::jobs::now() + 1;
+    let unverified = verify(&outcome.file.encode(), &roots(grid), at, None, None);
+    assert!(!unverified.is_accepted(), "nobody takes it unverified");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -70,10 +79,16 @@ async fn a_proven_job_yields_its_result_and_a_receipt_that_rests_on_nobodys_word
     assert_eq!(outcome.claims.committee.len(), 1);
     assert!(outcome.claims.evidence(EvidenceKind::Proof).is_some() && outcome.claims.faults.is_empty());
     assert!(steps.contains(&Progress::Checking), "{steps:?}");
+    // What the receipt had to be durable for is told to the operator of the node that made it, and of no other.
+    let kept = grid.nodes.iter().filter(|node| {
+        let metrics = node.node().metrics();
+        !metrics.contains("sealgrid_kept_seconds_count 0") && metrics.contains("sealgrid_kept_seconds_count")
+    });
+    assert_eq!(kept.count(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_node_that_gives_another_result_than_it_proved_is_named_and_replaced() {
+async fn a_node_that_claims_another_result_than_it_proved_is_named_with_evidence_and_replaced() {
     let grid = grid(3, 12, &[(2, Fault::Lie)]);
     let liar = grid.files.nodes[1];
     let client = client(&grid, 1).await;
@@ -82,6 +97,12 @@ async fn a_node_that_gives_another_result_than_it_proved_is_named_and_replaced()
         check(&grid, &outcome, 2);
         if let [fault] = outcome.claims.faults[..] {
             assert_eq!((fault.node, fault.kind), (liar, FaultKind::BadProof));
+            assert!(outcome.shows(&fault));
+            let verdict = judged(&grid, &outcome);
+            let found = |id| verdict.findings().find(|finding| finding.id == id);
+            let shown = found("RCP-59").expect("the evidence is in the file");
+            assert!(shown.text.contains(&liar.short()), "{}", shown.text);
+            assert!(found("RCP-81").is_none(), "nothing is left to the client's word");
             return;
         }
         assert_eq!(outcome.claims.faults.len(), 0);

@@ -56,6 +56,11 @@ fn rejected(error: &VerifyError) -> ProvingError {
     other(error.code(), error)
 }
 
+fn committed(side: Side, key: &CommitmentKey, batches: &[Batch]) -> Result<Commitment, ProvingError> {
+    let committed = values::commit(side, batches, key);
+    Ok(values::root(&committed.map_err(|error| ProvingError::TooLarge(error.to_string()))?))
+}
+
 impl<R: CryptoRng + 'static> ProofSystem for System<R> {
     fn prover(&self, model: Model) -> Result<Box<dyn Prover>, ProvingError> {
         let own = RegisteredParameters::of(&model).map_err(|error| not_registered(&error))?;
@@ -80,6 +85,10 @@ impl<R: CryptoRng> Prover for ModelProver<R> {
     fn publish(&self) -> Result<Vec<u8>, ProvingError> {
         let published = self.own.publish(&self.model, &mut (self.entropy)());
         Ok(published.map_err(|error| not_registered(&error))?.to_bytes())
+    }
+
+    fn commit(&self, side: Side, key: &CommitmentKey, batches: &[Batch]) -> Result<Commitment, ProvingError> {
+        committed(side, key, batches)
     }
 
     fn prove(
@@ -117,8 +126,7 @@ impl<R: CryptoRng> Verifier for ModelVerifier<R> {
     }
 
     fn commit(&self, side: Side, key: &CommitmentKey, batches: &[Batch]) -> Result<Commitment, ProvingError> {
-        let committed = values::commit(side, batches, key);
-        Ok(values::root(&committed.map_err(|error| ProvingError::TooLarge(error.to_string()))?))
+        committed(side, key, batches)
     }
 
     fn verify(&self, statement: &Statement, proof: &[u8]) -> Result<u32, ProvingError> {

@@ -57,7 +57,8 @@ pub enum FaultKind {
     /// It lost a dispute by not opening its trace in time. Not proven: the client's word.
     #[n(5)]
     Silent,
-    /// The proof that it gave with its result does not hold. Not proven here: the client's word, who has what it signed.
+    /// The proof that it gave with its result does not hold. Shown where the receipt carries that proof and what was signed for
+    /// it; otherwise the client's word.
     #[n(6)]
     BadProof,
 }
@@ -265,6 +266,13 @@ impl Claims {
         Statement { model, nonce: self.job.0.0, records, input, output }
     }
 
+    /// Whether both are answers to one question: the same job of the same records by the same model.
+    #[must_use]
+    pub fn same_question(&self, other: &Self) -> bool {
+        let asked = |claims: &Self| (claims.job, claims.nonce, claims.model, claims.input, claims.records);
+        asked(self) == asked(other) && self.verification_used == other.verification_used
+    }
+
     /// A draft of one who answers alone, with what only the run yields.
     #[must_use]
     pub fn completed(&self, output: Commitment, finished: Millis, proof: Option<&[u8]>) -> Self {
@@ -435,7 +443,7 @@ impl fmt::Display for EvidenceKind {
 }
 
 impl FaultKind {
-    /// Whether evidence can prove it to a stranger.
+    /// Whether a receipt that names it proves it to a stranger. Of [`FaultKind::BadProof`] that depends on the receipt.
     #[must_use]
     pub const fn is_proven(self) -> bool {
         matches!(self, Self::Lie { .. } | Self::Equivocate)

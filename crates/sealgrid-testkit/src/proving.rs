@@ -66,6 +66,7 @@ pub fn a_run_is_proven_between_two_commitments_for_one_job(system: &dyn ProofSys
     let expected = Reference.prepare(model.graph().clone()).expect("always").run(&batch(4), &mut ());
     assert_eq!(run.outputs, expected.expect("runs"));
     assert_eq!(verifier.commit(Side::Outputs, &key(), &run.outputs), Ok(run.output));
+    assert_eq!(prover.commit(Side::Outputs, &key(), &run.outputs), Ok(run.output));
     let tenths = verifier.verify(&statement, &run.proof).expect("an honest proof");
     assert!(tenths >= 990, "{tenths} tenths of a bit");
     for changed in [

@@ -2,11 +2,12 @@
 
 use sealgrid_graph::execute::Batch;
 use sealgrid_graph::proving::{Verifier, Verifiers};
-use sealgrid_protocol::claims::{Claims, EvidenceKind};
+use sealgrid_protocol::claims::{Claims, EvidenceKind, Fault, FaultKind};
 use sealgrid_protocol::machine::Millis;
 use sealgrid_protocol::names::{Protection, Verification};
 use sealgrid_protocol::policy::Policy;
 use sealgrid_protocol::receipt::{Context, Finding, Judge, Opening, ReceiptFile, Status, utc};
+use sealgrid_seal::identity::PublicIdentity;
 
 use crate::judges::{self, CheckpointJudge, HeaderJudge, PolicyJudge, ProofJudge, VotesJudge};
 use crate::roots::TrustRoots;
@@ -61,13 +62,19 @@ pub fn verify(
         _ => Err("nothing was proven".to_owned()),
     };
     let verifier = verifier.as_deref().map_err(String::as_str);
-    let (about, findings) = result(&context, verifier);
+    let (about, mut findings) = result(&context, verifier);
+    let mut shown = Vec::new();
+    if claims.verification_used == Verification::Proof {
+        let (liars, more) = judges::false_proofs(&context, verifier.ok());
+        findings.extend(more);
+        shown = liars;
+    }
     add(about, findings);
     add("log", judges::log(&context, policy.as_ref(), roots));
     if let Some(disclosed) = disclosed {
         add("opening", judges::opening(&context, disclosed, verifier.ok()));
     }
-    add("limits of this receipt", limits(&context));
+    add("limits of this receipt", limits(&context, &shown));
     Verdict { claims: Some(claims), branches }
 }
 
@@ -131,8 +138,9 @@ fn result(context: &Context<'_>, verifier: Result<&dyn Verifier, &str>) -> (&'st
     }
 }
 
-/// What no check of this version shows, and what the chosen protection leaves visible.
-fn limits(context: &Context<'_>) -> Vec<Finding> {
+/// What no check of this version shows, and what the chosen protection leaves visible. Of `shown` it was shown that they gave a proof
+/// that does not hold.
+fn limits(context: &Context<'_>, shown: &[PublicIdentity]) -> Vec<Finding> {
     let mut findings = Vec::new();
     let proofs = [EvidenceKind::Proof, EvidenceKind::Registration];
     let proofs = proofs.iter().filter(|_| context.claims.verification_used != Verification::Proof);
@@ -143,7 +151,11 @@ fn limits(context: &Context<'_>) -> Vec<Finding> {
             findings.push(Finding::new("RCP-80", Status::NotShown, text));
         }
     }
-    let unshown = context.claims.faults.iter().filter(|fault| !fault.kind.is_proven());
+    let is_shown = |fault: &Fault| match fault.kind {
+        FaultKind::BadProof => shown.contains(&fault.node),
+        kind => kind.is_proven(),
+    };
+    let unshown = context.claims.faults.iter().filter(|fault| !is_shown(fault));
     findings.extend(unshown.map(|fault| {
         let text = format!("that node {} {}: the client says so", fault.node.short(), fault.kind);
         Finding::new("RCP-81", Status::NotShown, text)

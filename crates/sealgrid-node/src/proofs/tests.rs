@@ -1,9 +1,9 @@
 use sealgrid_graph::arbitrary::small_model;
-use sealgrid_graph::execute::Prepared;
+use sealgrid_graph::execute::{Batch, Prepared};
 use sealgrid_graph::model::{Model, RegistrationId};
-use sealgrid_graph::proving::{Asked, ProvenRun, ProvingError, Verifier, Verifiers};
+use sealgrid_graph::proving::{Asked, ProvenRun, ProvingError, Side, Verifier, Verifiers};
 use sealgrid_graph::reference::Reference;
-use sealgrid_seal::digest::Digest;
+use sealgrid_seal::digest::{Commitment, CommitmentKey, Digest};
 
 use super::*;
 
@@ -32,6 +32,10 @@ impl Prover for CountedProver {
 
     fn publish(&self) -> Result<Vec<u8>, ProvingError> {
         Ok(b"published".to_vec())
+    }
+
+    fn commit(&self, _: Side, _: &CommitmentKey, _: &[Batch]) -> Result<Commitment, ProvingError> {
+        unreachable!("nothing runs here")
     }
 
     fn prove(

@@ -24,7 +24,9 @@ use sealgrid_seal::identity::{PublicIdentity, SigningIdentity};
 use sealgrid_seal::rand_core;
 use sealgrid_seal::secret::{Secret, SecretBytes};
 
-use super::evidence::{Descent, Dispute, Duel, End, Misopened, Round, Unbound, Votes, check_dispute};
+use super::evidence::{
+    Descent, Dispute, Duel, End, FalseProof, FalseProofs, Misopened, Round, Unbound, Votes, check_dispute,
+};
 use super::header::{
     CommittedPayload, JobHeader, OnDispute, PAYLOAD_BYTES_MAX, Payload, RefereeRule, VERSION, commit_outputs,
 };
@@ -143,7 +145,18 @@ pub enum ClientDone {
     /// The finding, or why there is none.
     Judged(Result<Judged, Why>),
     /// Whether the proof holds.
-    Checked(bool),
+    Checked(Checked),
+}
+
+/// What came of checking a result that is said to be proven.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Checked {
+    /// The proof leads to the output that came with it.
+    Holds,
+    /// The proof does not hold for what was signed with it: anybody finds that.
+    False,
+    /// The output that came with it is another one, or nothing here verifies proofs: nobody else can see that.
+    Unusable,
 }
 
 impl ClientWork {
@@ -153,7 +166,10 @@ impl ClientWork {
     pub fn perform(&self, model: Option<&Graph>, verifier: Option<&dyn Verifier>) -> ClientDone {
         match self {
             Self::Adjudicate(work) => ClientDone::Judged(work.perform(model)),
-            Self::Check(work) => ClientDone::Checked(verifier.is_some_and(|verifier| work.perform(verifier))),
+            Self::Check(work) => ClientDone::Checked(match verifier {
+                Some(verifier) => work.perform(verifier),
+                None => Checked::Unusable,
+            }),
         }
     }
 }
@@ -168,9 +184,14 @@ pub struct CheckProof {
 }
 
 impl CheckProof {
-    fn perform(&self, verifier: &dyn Verifier) -> bool {
-        let committed = verifier.commit(Side::Outputs, &self.key, &self.output);
-        committed == Ok(self.statement.output) && verifier.verify(&self.statement, &self.proof).is_ok()
+    fn perform(&self, verifier: &dyn Verifier) -> Checked {
+        if verifier.verify(&self.statement, &self.proof).is_err() {
+            return Checked::False;
+        }
+        match verifier.commit(Side::Outputs, &self.key, &self.output) {
+            Ok(committed) if committed == self.statement.output => Checked::Holds,
+            _ => Checked::Unusable,
+        }
     }
 }
 
@@ -351,6 +372,9 @@ struct VoterRecord {
     /// What proves equivocations among them.
     #[n(4)]
     equivocal: Vec<Signed<Commit>>,
+    /// What proves bad proofs among them, which the voter's draft names.
+    #[n(5)]
+    false_proofs: Option<FalseProofs>,
 }
 
 /// What is durable of a job, before anything else is.
@@ -455,6 +479,8 @@ pub struct ClientMachine<R> {
     faults: Vec<Fault>,
     /// Both votes of each party that cast two.
     equivocal: Vec<Signed<Commit>>,
+    /// Proofs that do not hold, of members that were replaced for them.
+    false_proofs: FalseProofs,
     /// The votes that every member is shown; set once.
     fixed: Vec<Signed<Commit>>,
     dispute: Dispute,
@@ -551,6 +577,7 @@ impl<R: CryptoRng> ClientMachine<R> {
             referees_used: Vec::new(),
             faults: Vec::new(),
             equivocal: Vec::new(),
+            false_proofs: FalseProofs::none(),
             fixed: Vec::new(),
             dispute: Dispute { version: VERSION, unbound: Vec::new(), duels: Vec::new() },
             phase: Phase::Vote,
@@ -568,6 +595,7 @@ impl<R: CryptoRng> ClientMachine<R> {
             self.voters.push(self.voter(now, rank, record.assign, reply, true));
             self.faults = record.faults;
             self.equivocal = record.equivocal;
+            self.false_proofs = record.false_proofs.unwrap_or(FalseProofs::none());
             self.next_rank = rank + 1;
         }
         for voter in &mut self.voters {
@@ -688,6 +716,7 @@ impl<R: CryptoRng> ClientMachine<R> {
             reply: *voter.reply.secret().expose(),
             faults: self.faults.clone(),
             equivocal: self.equivocal.clone(),
+            false_proofs: Some(&self.false_proofs).filter(|proofs| !proofs.given.is_empty()).cloned(),
         })
     }
 
@@ -703,7 +732,8 @@ impl<R: CryptoRng> ClientMachine<R> {
         if !self.header.verification.is_alone() {
             return None;
         }
-        let mut draft = self.claims(rank, Commitment([0; 32]), self.header.requested, None);
+        let own = self.dispute_evidence();
+        let mut draft = self.claims(rank, Commitment([0; 32]), self.header.requested, Some(&own));
         draft.environment = party.environment;
         Some(draft)
     }
@@ -832,18 +862,24 @@ impl<R: CryptoRng> ClientMachine<R> {
         self.effects.push_back(ClientEffect::Run { ticket, work: ClientWork::Check(work) });
     }
 
-    /// A proof that does not hold costs its maker the place; the next reserve is asked.
-    fn checked(&mut self, now: Millis, ticket: Ticket, holds: bool) {
+    /// A proof that does not hold costs its maker the place; the next reserve is asked, whose receipt will carry it (QUORUM-21).
+    fn checked(&mut self, now: Millis, ticket: Ticket, checked: Checked) {
         let rank = ticket.0.checked_sub(CHECKS);
         let index = self.voters.iter().position(|voter| Some(voter.rank as u64) == rank);
-        let Some(index) = index.filter(|_| matches!(self.phase, Phase::Vote)) else { return };
+        let is_heard = |index: &usize| matches!(self.phase, Phase::Vote) && !self.voters[*index].out;
+        let Some(index) = index.filter(is_heard) else { return };
         let Some(answered) = self.voters[index].checking.take() else { return };
-        if !holds {
+        let Answered { receipt, output, proof } = *answered;
+        let proof = Arc::unwrap_or_clone(proof);
+        if checked == Checked::False {
+            self.false_proofs.add(FalseProof { receipt, proof });
             return self.unseat(now, index, FaultKind::BadProof);
         }
-        let Answered { receipt, output, proof } = *answered;
-        let proof = Evidence { kind: EvidenceKind::Proof, bytes: Arc::unwrap_or_clone(proof) };
-        let evidence = vec![self.header_evidence(), proof];
+        if checked != Checked::Holds {
+            return self.unseat(now, index, FaultKind::BadProof);
+        }
+        let mut evidence = vec![self.header_evidence(), Evidence { kind: EvidenceKind::Proof, bytes: proof }];
+        evidence.extend(self.dispute_evidence());
         let output = Arc::unwrap_or_clone(output);
         self.decide(Decision::Accept(Accepted { output, receipt, evidence }));
     }
@@ -1335,10 +1371,12 @@ impl<R: CryptoRng> ClientMachine<R> {
         Evidence { kind: EvidenceKind::Header, bytes: self.header.to_bytes() }
     }
 
-    /// Votes, and the dispute when there was one.
+    /// Votes, and the dispute when there was one; of members that prove alone the proofs that do not hold.
     fn dispute_evidence(&self) -> Vec<Evidence> {
         if self.header.verification.is_alone() {
-            return Vec::new();
+            let kind = EvidenceKind::Dispute;
+            let shown = Some(&self.false_proofs).filter(|proofs| !proofs.given.is_empty());
+            return shown.map(|proofs| Evidence { kind, bytes: proofs.to_bytes() }).into_iter().collect();
         }
         let mut evidence = vec![Evidence { kind: EvidenceKind::Votes, bytes: self.votes().to_bytes() }];
         if !(self.dispute.duels.is_empty() && self.dispute.unbound.is_empty()) {
@@ -1590,8 +1628,8 @@ impl<R: CryptoRng> Machine for ClientMachine<R> {
             ClientEvent::Unreachable { peer } => self.unreachable(now, &peer),
             ClientEvent::Stored { ticket } => self.stored(now, ticket),
             ClientEvent::Ran { outcome: ClientDone::Judged(judged), .. } => self.judged(now, judged),
-            ClientEvent::Ran { ticket, outcome: ClientDone::Checked(holds) } => {
-                self.checked(now, ticket, holds);
+            ClientEvent::Ran { ticket, outcome: ClientDone::Checked(checked) } => {
+                self.checked(now, ticket, checked);
             }
             ClientEvent::TimedOut { .. } => self.timer = None,
             ClientEvent::Appended { .. } => {}

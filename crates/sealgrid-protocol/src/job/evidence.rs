@@ -12,16 +12,17 @@
 //!    the key, the model and the operands repeats the finding.
 
 use minicbor::{Decode, Encode};
+use sealgrid_graph::proving::Verifier;
 use sealgrid_graph::trace::{Opening, Position};
 use sealgrid_seal::canonical;
 use sealgrid_seal::digest::{Commitment, CommitmentKey};
 use sealgrid_seal::identity::PublicIdentity;
 
 use super::header::{JobHeader, RefereeRule, VERSION};
-use super::message::{DISPUTE_BYTES_MAX, OperandLeaf, VOTES_BYTES_MAX};
+use super::message::{DISPUTE_BYTES_MAX, FALSE_PROOFS_BYTES_MAX, OperandLeaf, VOTES_BYTES_MAX};
 use super::statement::{Branches, Commit, Finding, Reveal, Signed};
 use super::work::{Unusable, check_operand, check_outputs};
-use crate::claims::{Claims, EvidenceKind, Fault, FaultKind};
+use crate::claims::{Claims, EvidenceKind, Fault, FaultKind, SignedClaims};
 use crate::names::JobId;
 
 /// Commits and reveals of a committee.
@@ -125,6 +126,29 @@ pub enum End {
         #[n(1)]
         second: bool,
     },
+}
+
+/// Proofs that do not hold, of members that were replaced for them, in draw order: dispute evidence where one member proves the
+/// job (QUORUM-21).
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct FalseProofs {
+    /// [`VERSION`].
+    #[n(0)]
+    pub version: u16,
+    /// One a member.
+    #[n(1)]
+    pub given: Vec<FalseProof>,
+}
+
+/// A proof that does not hold, and what its maker signed with it.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct FalseProof {
+    /// The receipt that it answered with; names the proof by its digest.
+    #[cbor(n(0), with = "minicbor::bytes")]
+    pub receipt: Vec<u8>,
+    /// The proof.
+    #[cbor(n(1), with = "minicbor::bytes")]
+    pub proof: Vec<u8>,
 }
 
 /// Parties with one and the same vote.
@@ -267,6 +291,79 @@ impl Dispute {
 
     fn empty() -> Self {
         Self { version: VERSION, unbound: Vec::new(), duels: Vec::new() }
+    }
+}
+
+impl FalseProofs {
+    /// None yet.
+    #[must_use]
+    pub const fn none() -> Self {
+        Self { version: VERSION, given: Vec::new() }
+    }
+
+    /// The canonical bytes.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        canonical::encode(self)
+    }
+
+    /// Reads false proofs; nothing of it is believed yet.
+    ///
+    /// # Errors
+    /// [`EvidenceError::Unreadable`].
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, EvidenceError> {
+        const WHAT: &str = "false proofs";
+        let read: Self =
+            canonical::decode(bytes, FALSE_PROOFS_BYTES_MAX).map_err(|_| EvidenceError::Unreadable(WHAT))?;
+        if read.version == VERSION { Ok(read) } else { Err(EvidenceError::Unreadable(WHAT)) }
+    }
+
+    /// Adds one, where it still fits.
+    pub(super) fn add(&mut self, given: FalseProof) {
+        // Heads of CBOR: five bytes for each string, and some for the list.
+        const HEADS: usize = 16;
+        let bytes = |one: &FalseProof| one.receipt.len() + one.proof.len() + HEADS;
+        if self.given.iter().chain([&given]).map(bytes).sum::<usize>() + HEADS <= FALSE_PROOFS_BYTES_MAX {
+            self.given.push(given);
+        }
+    }
+
+    /// Checks, for anybody, that each was signed for under the job of `claims` by a party that they name for it, and does not
+    /// hold; yields who gave them. `verifier` is the model's.
+    ///
+    /// # Errors
+    /// [`EvidenceError::Dispute`]: above all when a proof holds, which makes the accusation false.
+    pub fn check(
+        &self,
+        claims: &Claims,
+        verifier: &dyn Verifier,
+    ) -> Result<Vec<PublicIdentity>, EvidenceError> {
+        const RULE: &str = "QUORUM-21";
+        let mut named = claims
+            .committee
+            .iter()
+            .chain(&claims.reserves_used)
+            .filter(|node| claims.faults.contains(&Fault { node: **node, kind: FaultKind::BadProof }));
+        let check = |FalseProof { receipt, proof }: &FalseProof| {
+            let signed = SignedClaims::from_bytes(receipt.clone()).verify();
+            let signed = signed.ok().filter(|signed| signed.same_question(claims));
+            dispute(signed.is_some(), RULE, "a false proof that nobody signed for under this job")?;
+            let signed = signed.expect("checked above");
+            // Draw order, and each at most once: whoever is left out is named on the client's word.
+            let is_named = named.any(|node| *node == signed.issuer);
+            dispute(
+                is_named,
+                RULE,
+                "a false proof of somebody whom the claims do not name for it, or not in order",
+            )?;
+            let digest = EvidenceKind::Proof.digest(proof);
+            let is_its = signed.evidence(EvidenceKind::Proof) == Some(digest);
+            dispute(is_its, RULE, "a false proof that is not the one that was signed for")?;
+            let is_false = verifier.verify(&signed.proven(), proof).is_err();
+            dispute(is_false, RULE, "a proof that is called false holds: the accusation is false")?;
+            Ok(signed.issuer)
+        };
+        self.given.iter().map(check).collect()
     }
 }
 

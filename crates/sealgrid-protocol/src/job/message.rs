@@ -23,6 +23,8 @@ pub const VOTES_BYTES_MAX: usize = 8 << 20;
 pub const PROOF_BYTES_MAX: usize = 4 << 20;
 /// Most bytes of a dispute as evidence.
 pub const DISPUTE_BYTES_MAX: usize = 8 << 20;
+/// Most bytes of false proofs as evidence: what does not fit stays the client's word.
+pub const FALSE_PROOFS_BYTES_MAX: usize = 16 << 20;
 
 /// Everything that is said.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]

@@ -6,17 +6,21 @@ use rand_chacha::ChaCha20Rng;
 use sealgrid_graph::arbitrary::small_model;
 use sealgrid_graph::execute::{Batch, Executor as _, Prepared};
 use sealgrid_graph::model::Model;
-use sealgrid_graph::proving::{ProofSystem as _, Prover, Side, Verifier, Verifiers as _};
+use sealgrid_graph::proving::{
+    Asked, Openings, ProofSystem as _, ProvenRun, Prover, ProvingError, Side, Verifier, Verifiers as _,
+};
 use sealgrid_graph::reference::Reference;
 use sealgrid_graph::tensor::{Data, Shape};
 use sealgrid_proof::file::RegisteredParameters;
 use sealgrid_proof::system::System;
 use sealgrid_protocol::claims::{Claims, EvidenceDigest, EvidenceKind, FaultKind, SignedClaims};
 use sealgrid_protocol::job::client::{Plan, Reason};
+use sealgrid_protocol::job::evidence::{EvidenceError, FalseProof, FalseProofs};
 use sealgrid_protocol::job::header::{CommittedPayload, JobHeader, Payload, TraceShape};
 use sealgrid_protocol::job::message::{Answer, Message, Why};
-use sealgrid_protocol::names::Verification;
-use sealgrid_seal::digest::{Commitment, Digest};
+use sealgrid_protocol::names::{JobId, ModelCommitment, Verification};
+use sealgrid_seal::digest::{Commitment, CommitmentKey, Digest};
+use sealgrid_seal::identity::PublicIdentity;
 
 use crate::grid::{CLIENT, Grid, START, Said, header, identity, job_key, plan, public, rng};
 
@@ -89,15 +93,17 @@ fn grid() -> Grid {
 /// What the member answers when `alter` had its way with it. Signed again by the member.
 fn altered(alter: impl Fn(&mut Claims, &mut Answer) + 'static) -> Grid {
     grid().on_message(move |said: &Said| match &said.message {
-        Message::Answer(answer) if said.from == 0 => {
-            let mut answer = answer.clone();
-            let mut claims = SignedClaims::from_bytes(answer.receipt.clone()).verify().expect("its own");
-            alter(&mut claims, &mut answer);
-            answer.receipt = claims.sign(&identity(0)).expect("it may").as_bytes().to_vec();
-            Some(vec![Message::Answer(answer)])
-        }
+        Message::Answer(answer) if said.from == 0 => Some(vec![resigned(0, answer, &alter)]),
         _ => None,
     })
+}
+
+fn resigned(node: usize, answer: &Answer, alter: impl Fn(&mut Claims, &mut Answer)) -> Message {
+    let mut answer = answer.clone();
+    let mut claims = SignedClaims::from_bytes(answer.receipt.clone()).verify().expect("its own");
+    alter(&mut claims, &mut answer);
+    answer.receipt = claims.sign(&identity(node)).expect("it may").as_bytes().to_vec();
+    Message::Answer(answer)
 }
 
 fn renamed(claims: &mut Claims, proof: &[u8]) {
@@ -125,24 +131,158 @@ fn quorum_20_a_proven_job_ends_in_a_receipt_that_names_its_proof_and_anybody_can
 
 #[test]
 fn quorum_20_a_result_whose_proof_does_not_hold_costs_the_member_its_place() {
-    let other_result = |_: &mut Claims, answer: &mut Answer| {
-        let proof = answer.proof.as_mut().expect("a proof");
-        let middle = proof.len() / 2;
-        proof[middle] ^= 1;
-    };
-    let grid = altered(move |claims, answer| {
-        other_result(claims, answer);
-        renamed(claims, answer.proof.as_deref().expect("a proof"));
-    })
-    .run();
-    assert_eq!(grid.faults_of(0), [FaultKind::BadProof]);
-    assert_eq!(grid.claims().issuer, public(1), "the first reserve proves it");
-    assert!(!FaultKind::BadProof.is_proven(), "its evidence is not in the next one's receipt");
+    // A proof that is broken, and one of another result than the one that is claimed.
+    let lies: [fn(&mut Claims, &mut Answer); 2] =
+        [broken, |claims, _: &mut Answer| claims.output = Commitment([7; 32])];
+    for lie in lies {
+        let grid = altered(lie).run();
+        assert_eq!(grid.faults_of(0), [FaultKind::BadProof]);
+        assert_eq!(grid.claims().issuer, public(1), "the first reserve proves it");
+    }
+}
 
-    // A commitment to another output than the one that is delivered.
-    let grid = altered(|claims, _| claims.output = Commitment([7; 32])).run();
-    assert_eq!(grid.faults_of(0), [FaultKind::BadProof]);
-    assert_eq!(grid.claims().issuer, public(1));
+/// A bit of the proof is flipped, and the receipt signed anew over it.
+fn broken(claims: &mut Claims, answer: &mut Answer) {
+    let proof = answer.proof.as_mut().expect("a proof");
+    let middle = proof.len() / 2;
+    proof[middle] ^= 1;
+    renamed(claims, proof);
+}
+
+/// The dispute evidence of a job's end, checked as a stranger checks it.
+fn shown(grid: &Grid) -> Result<Vec<PublicIdentity>, EvidenceError> {
+    let bytes = grid.evidence(EvidenceKind::Dispute);
+    let claims = grid.claims();
+    assert_eq!(claims.evidence(EvidenceKind::Dispute), Some(EvidenceKind::Dispute.digest(&bytes)));
+    FalseProofs::from_bytes(&bytes).and_then(|proofs| proofs.check(&claims, verifier().as_ref()))
+}
+
+#[test]
+fn quorum_21_the_next_receipt_carries_the_proof_that_does_not_hold_and_what_was_signed_with_it() {
+    let grid = altered(broken).run();
+    assert_eq!(shown(&grid), Ok(vec![public(0)]));
+    // Two of them, in draw order.
+    let both = self::grid().on_message(|said: &Said| match &said.message {
+        Message::Answer(answer) if said.from < 2 => Some(vec![resigned(said.from, answer, broken)]),
+        _ => None,
+    });
+    let both = both.run();
+    assert_eq!((both.claims().issuer, shown(&both)), (public(2), Ok(vec![public(0), public(1)])));
+    // Everybody: nothing is accepted, and what shows why is with the refusal.
+    let all = self::grid().on_message(|said: &Said| match &said.message {
+        Message::Answer(answer) => Some(vec![resigned(said.from, answer, broken)]),
+        _ => None,
+    });
+    let all = all.run();
+    assert_eq!(all.refused().reason, Reason::TooFewNodes);
+    let given = FalseProofs::from_bytes(&all.evidence(EvidenceKind::Dispute)).expect("canonical").given;
+    assert_eq!(given.len(), 3);
+}
+
+#[test]
+fn quorum_21_what_only_the_client_can_see_stays_its_word() {
+    // The proof holds for what is claimed; what was delivered is something else.
+    let mut misdelivered = grid();
+    misdelivered.nodes[0].prover = Some(Box::new(Misdelivering(prover())));
+    let misdelivered = misdelivered.run();
+    assert_eq!(misdelivered.faults_of(0), [FaultKind::BadProof]);
+    assert_eq!(misdelivered.claims().evidence(EvidenceKind::Dispute), None);
+    assert!(misdelivered.evidence(EvidenceKind::Dispute).is_empty());
+
+    // A client that cannot check has nothing to show.
+    let mut blind = grid();
+    blind.verifier = None;
+    let blind = blind.run();
+    assert_eq!(blind.refused().faults.len(), 3);
+    assert!(blind.evidence(EvidenceKind::Dispute).is_empty());
+}
+
+/// Proves one result, commits to it, and delivers another.
+struct Misdelivering(Box<dyn Prover>);
+
+impl Prover for Misdelivering {
+    fn openings(&self) -> Openings {
+        self.0.openings()
+    }
+
+    fn publish(&self) -> Result<Vec<u8>, ProvingError> {
+        self.0.publish()
+    }
+
+    fn commit(&self, side: Side, key: &CommitmentKey, batches: &[Batch]) -> Result<Commitment, ProvingError> {
+        self.0.commit(side, key, batches)
+    }
+
+    fn prove(
+        &self,
+        prepared: &dyn Prepared,
+        asked: &Asked<'_>,
+        spend: &mut dyn FnMut() -> bool,
+    ) -> Result<ProvenRun, ProvingError> {
+        let mut run = self.0.prove(prepared, asked, spend)?;
+        let first = &run.outputs[0];
+        let Data::I8(mut elements) = first.data().clone() else { panic!("the small model yields bytes") };
+        elements[0] ^= 1;
+        run.outputs[0] =
+            Batch::new(first.records(), first.shape().clone(), Data::I8(elements)).expect("of its shape");
+        Ok(run)
+    }
+}
+
+#[test]
+fn quorum_21_an_accusation_that_is_not_true_is_refused() {
+    let grid = altered(broken).run();
+    let genuine = FalseProofs::from_bytes(&grid.evidence(EvidenceKind::Dispute)).expect("canonical");
+    let claims = grid.claims();
+    let refused = |proofs: &FalseProofs, claims: &Claims| match proofs.check(claims, verifier().as_ref()) {
+        Err(EvidenceError::Dispute { rule: "QUORUM-21", what }) => what,
+        other => panic!("{other:?}"),
+    };
+    let with = |given: Vec<FalseProof>| FalseProofs { given, ..genuine.clone() };
+    let one = genuine.given[0].clone();
+
+    // An honest member's receipt and proof, given out as a liar's.
+    let honest = self::grid().run();
+    let (receipt, proof) = (honest.accepted().receipt.clone(), honest.evidence(EvidenceKind::Proof));
+    let holds = refused(&with(vec![FalseProof { receipt: receipt.clone(), proof }]), &claims);
+    assert_eq!(holds, "a proof that is called false holds: the accusation is false");
+    // The same receipt beside a proof that it does not name.
+    let other = refused(&with(vec![FalseProof { receipt, proof: one.proof.clone() }]), &claims);
+    assert_eq!(other, "a false proof that is not the one that was signed for");
+    // Signed by nobody, or about something else.
+    let unsigned = FalseProof { receipt: b"no receipt".to_vec(), ..one.clone() };
+    assert_eq!(
+        refused(&with(vec![unsigned]), &claims),
+        "a false proof that nobody signed for under this job"
+    );
+    for another in [
+        Claims { job: JobId(Digest([1; 32])), ..claims.clone() },
+        Claims { input: Commitment([1; 32]), ..claims.clone() },
+        Claims { records: 3, ..claims.clone() },
+        Claims { model: ModelCommitment(Digest([1; 32])), ..claims.clone() },
+    ] {
+        assert_eq!(refused(&genuine, &another), "a false proof that nobody signed for under this job");
+    }
+    // Of somebody who is not accused of it, and twice of one.
+    let unnamed = Claims { faults: Vec::new(), ..claims.clone() };
+    let not_named = "a false proof of somebody whom the claims do not name for it, or not in order";
+    assert_eq!(refused(&genuine, &unnamed), not_named);
+    assert_eq!(refused(&with(vec![one.clone(), one]), &claims), not_named);
+    // In another spelling, or of another version.
+    let bytes = genuine.to_bytes();
+    for wrong in [&b""[..], &bytes[..bytes.len() - 1], &[&bytes[..], &[0]].concat()] {
+        assert_eq!(FalseProofs::from_bytes(wrong), Err(EvidenceError::Unreadable("false proofs")));
+    }
+    let later = FalseProofs { version: 2, ..genuine };
+    assert!(FalseProofs::from_bytes(&later.to_bytes()).is_err());
+}
+
+#[test]
+fn quorum_21_what_shows_a_false_proof_outlives_the_client_that_found_it() {
+    let mut grid = altered(broken);
+    grid.kill_after = Some("voter-01");
+    let grid = grid.run();
+    assert_eq!((grid.claims().issuer, shown(&grid)), (public(1), Ok(vec![public(0)])));
 }
 
 #[test]

@@ -21,7 +21,7 @@ pub use draw::{CheckpointJudge, HeaderJudge, draw};
 pub use log::log;
 pub use opening::opening;
 pub use policy::PolicyJudge;
-pub use proof::{ProofJudge, verifier};
+pub use proof::{ProofJudge, false_proofs, verifier};
 pub use votes::VotesJudge;
 
 /// The rule that the absence of evidence breaks.

@@ -1,8 +1,11 @@
-//! Does the proof lead from the committed input to this output, by the registered model?
+//! Does the proof lead from the committed input to this output, by the registered model? And do those proofs not hold for which
+//! members were replaced?
 
 use sealgrid_graph::proving::{Verifier, Verifiers};
-use sealgrid_protocol::claims::EvidenceKind;
+use sealgrid_protocol::claims::{EvidenceKind, FaultKind};
+use sealgrid_protocol::job::evidence::FalseProofs;
 use sealgrid_protocol::receipt::{Context, Finding, Judge, Status};
+use sealgrid_seal::identity::PublicIdentity;
 
 /// Judges proofs.
 pub struct ProofJudge<'a> {
@@ -20,6 +23,31 @@ pub fn verifier(context: &Context<'_>, system: Option<&dyn Verifiers>) -> Result
         return Err("the registration is another model's".to_owned());
     }
     Ok(verifier)
+}
+
+/// Who is shown to have given a proof that does not hold: what they signed and gave stands in the receipt. An accusation that
+/// does not hold rejects the receipt.
+pub fn false_proofs(
+    context: &Context<'_>,
+    verifier: Option<&dyn Verifier>,
+) -> (Vec<PublicIdentity>, Vec<Finding>) {
+    let (Some(evidence), Some(verifier)) = (context.file.evidence(EvidenceKind::Dispute), verifier) else {
+        return (Vec::new(), Vec::new());
+    };
+    match FalseProofs::from_bytes(evidence).and_then(|proofs| proofs.check(context.claims, verifier)) {
+        Ok(liars) => {
+            let text = |liar: &PublicIdentity| {
+                let what = FaultKind::BadProof;
+                format!("node {} {what}: the proof that it signed for under this job is here", liar.short())
+            };
+            let findings = liars.iter().map(|liar| Finding::new("RCP-59", Status::Holds, text(liar)));
+            (liars.clone(), findings.collect())
+        }
+        Err(error) => {
+            let text = format!("{}: {error}", error.code());
+            (Vec::new(), vec![Finding::new("RCP-59", Status::Fails, text)])
+        }
+    }
 }
 
 impl Judge for ProofJudge<'_> {
