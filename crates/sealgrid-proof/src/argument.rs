@@ -528,6 +528,7 @@ fn hear<'c>(
     let Some(shape) = layout.first else { return conversation.verify(channel, pulled) };
     let root = channel.attached()?.try_into().map_err(|_| ProofError::Wrong)?;
     let later = conversation.verify(channel, pulled)?;
+    assert!(!channel.awaits_second(), "a conversation with a second part absorbs the commitment to it");
     let first = Registered { shape, root }.verify(channel, 0)?;
     Ok(Box::new(move || {
         let mut claims = later()?;

@@ -212,6 +212,11 @@ impl<'w> Verifier<'w> {
         Self { second: Some(absorb), ..self }
     }
 
+    /// Whether a content's second part was not committed to yet: then nothing binds the prover to it.
+    pub(crate) fn awaits_second(&self) -> bool {
+        self.second.is_some()
+    }
+
     /// Absorbs the commitment to a content's second part.
     pub(crate) fn second(&mut self) {
         let absorb = self.second.take().expect("what absorbs it, asked once");

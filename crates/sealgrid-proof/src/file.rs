@@ -304,7 +304,7 @@ pub fn plan(
 fn memory(vector: usize, (fractions, sums): (usize, Option<usize>), registered: Option<Shape>) -> u64 {
     // Where the vector holds a combination of rows alone, hardly more is made of parameters than their words.
     let [of_sum, of_parameter] = match registered {
-        Some(shape) if shape.is_combined() => [40, 100],
+        Some(shape) if shape.is_combined() => [40, 110],
         _ => [80, 330],
     };
     let sums = sums.map_or(0, |sums| of_sum << sums);
