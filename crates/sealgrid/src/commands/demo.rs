@@ -151,7 +151,7 @@ impl Demo {
         faults: &[(usize, Fault)],
         output: Output,
     ) -> Result<Told, Failure> {
-        let records = Shipped::named("breast-cancer-mlp").expect("it ships").test()?;
+        let records = Shipped::named("breast-cancer-mlp").expect("it ships").records()?;
         // Of the model the hospital knows what nodes publish: its card. It does not hold the weights.
         let found = asking.fetched(model.commitment())?;
         let (inputs, _) = asking::encode(&records, &found.public)?;
