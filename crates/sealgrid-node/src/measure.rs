@@ -49,15 +49,11 @@ impl Spread {
     }
 }
 
-/// Processor time that this process has used, of all threads: what a shared machine does not stretch. Zero where the system
-/// does not say (`/proc/self/stat`, in ticks of 10 ms: of use over seconds only).
+/// Processor time that this process has used, of all threads: what a shared machine does not stretch.
 #[must_use]
 pub fn processor_time() -> Duration {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    // Behind the name in parentheses: state is field 3, user and system time are fields 14 and 15 (proc_pid_stat(5)).
-    let fields = stat.rsplit_once(") ").map_or("", |(_, fields)| fields).split(' ');
-    let ticks: u64 = fields.skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
-    Duration::from_millis(10 * ticks)
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::try_from(time).unwrap_or_default()
 }
 
 /// Times `call`, after one call that is not counted.

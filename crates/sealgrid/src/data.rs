@@ -46,11 +46,6 @@ impl Records {
         Ok(records)
     }
 
-    /// Reads the bytes of a CSV file with a header.
-    pub fn from_csv(bytes: &[u8]) -> Result<Self, Failure> {
-        from_csv(bytes, None)
-    }
-
     /// The columns that a model asks for, in its order, and the names of the columns left out.
     ///
     /// A file without column names is taken by position and must have exactly as many columns.

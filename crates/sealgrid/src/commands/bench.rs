@@ -55,7 +55,16 @@ enum Name {
 struct Line {
     what: String,
     least: Duration,
+    /// Processor time of all threads, the mean of all calls; where it was taken.
+    processor: Option<Duration>,
     beside: String,
+}
+
+impl Line {
+    /// A measurement of which the clock alone was read.
+    fn timed(what: impl Into<String>, least: Duration, beside: impl Into<String>) -> Self {
+        Self { what: what.into(), least, processor: None, beside: beside.into() }
+    }
 }
 
 /// How long one thing is measured.
@@ -96,13 +105,16 @@ impl Bench {
                 proof::proofs(model, &mut lines)?;
             }
         }
-        let mut out = table(["what", "least", "beside"]);
+        let mut out = table(["what", "least", "processor", "beside"]);
         for line in &lines {
-            out.add_row([line.what.clone(), duration(line.least), line.beside.clone()]);
+            let processor = line.processor.map(duration).unwrap_or_default();
+            out.add_row([line.what.clone(), duration(line.least), processor, line.beside.clone()]);
         }
         let json = lines.iter().map(|line| {
-            let ns = u64::try_from(line.least.as_nanos()).unwrap_or(u64::MAX);
-            serde_json::json!({ "what": line.what, "least_ns": ns, "beside": line.beside })
+            let ns = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+            serde_json::json!({
+                "what": line.what, "least_ns": ns(line.least), "processor_ns": line.processor.map(ns), "beside": line.beside,
+            })
         });
         let json =
             serde_json::json!({ "kernels": engines::kernels(), "measurements": json.collect::<Vec<_>>() });
@@ -117,9 +129,9 @@ fn seals(lines: &mut Vec<Line>) -> Result<(), Failure> {
     let pair = JobKeyPair::generate(&mut rng);
     let (sealed, _) = seal(&mut rng, pair.public(), labels::JOB_INPUT, b"", &[7; 64]).map_err(failed)?;
     let least = least(|| black_box(seal(&mut rng, pair.public(), labels::JOB_INPUT, b"", &[7; 64])));
-    lines.push(Line { what: "X-Wing seal, 64 bytes".into(), least, beside: "one a node and job".into() });
+    lines.push(Line::timed("X-Wing seal, 64 bytes", least, "one a node and job"));
     let least = self::least(|| black_box(pair.open(labels::JOB_INPUT, b"", &sealed)));
-    lines.push(Line { what: "X-Wing open, 64 bytes".into(), least, beside: "one a job".into() });
+    lines.push(Line::timed("X-Wing open, 64 bytes", least, "one a job"));
 
     let plain = vec![7u8; 1 << 20];
     let mut cipher = vec![0u8; plain.len() + 16];
@@ -131,14 +143,14 @@ fn seals(lines: &mut Vec<Line>) -> Result<(), Failure> {
     let copy = self::least(|| cipher[..plain.len()].copy_from_slice(black_box(&plain)));
     let gigabytes = plain.len() as f64 / bulk.as_secs_f64() / 1e9;
     let beside = format!("{gigabytes:.1} GB/s; copying the bytes takes {}", duration(copy));
-    lines.push(Line { what: "AES-256-GCM, 1 MiB".into(), least: bulk, beside });
+    lines.push(Line::timed("AES-256-GCM, 1 MiB", bulk, beside));
 
     let signer = SigningIdentity::generate(&mut crate::entropy());
     let signature = signer.sign(labels::POLICY, &[7; 256]);
     let least = self::least(|| black_box(signer.sign(labels::POLICY, &[7; 256])));
-    lines.push(Line { what: "Ed25519 sign".into(), least, beside: "one a vote, one a receipt".into() });
+    lines.push(Line::timed("Ed25519 sign", least, "one a vote, one a receipt"));
     let least = self::least(|| black_box(signer.public().verify(labels::POLICY, &[7; 256], &signature)));
-    lines.push(Line { what: "Ed25519 verify".into(), least, beside: "one a vote, one a receipt".into() });
+    lines.push(Line::timed("Ed25519 verify", least, "one a vote, one a receipt"));
     Ok(())
 }
 
@@ -146,7 +158,7 @@ fn model(model: &shipped::Shipped, lines: &mut Vec<Line>) -> Result<(), Failure>
     let failed = |error: sealgrid_graph::execute::ExecuteError| Failure::new(error.code(), error.to_string());
     let imported = model.import()?;
     let prepared = engines::executor().prepare(imported.graph().clone()).map_err(failed)?;
-    let mut records = model.test()?;
+    let mut records = model.records()?;
     let count = cost::count(imported.graph());
     for batch in [32, 1] {
         records.rows.truncate(batch);
@@ -158,7 +170,7 @@ fn model(model: &shipped::Shipped, lines: &mut Vec<Line>) -> Result<(), Failure>
         let estimated = duration(Duration::from_secs_f64(estimated / 1e9));
         let beside =
             format!("{rate:.1} billion multiply-adds a second; `model inspect` estimates {estimated}");
-        lines.push(Line { what: format!("{}, {batch} records", model.name), least, beside });
+        lines.push(Line::timed(format!("{}, {batch} records", model.name), least, beside));
     }
     Ok(())
 }

@@ -12,7 +12,7 @@ use sealgrid_protocol::policy::Policy;
 use sealgrid_seal::identity::{PublicIdentity, SigningIdentity};
 use sealgrid_verify::verify;
 
-use super::run::{faults_json, refused};
+use super::run::{fault_text, faults_json, refused};
 use crate::asking::{self, Asking, Found};
 use crate::data::Records;
 use crate::failure::{Failure, unwritable};
@@ -151,7 +151,7 @@ impl Demo {
         faults: &[(usize, Fault)],
         output: Output,
     ) -> Result<Told, Failure> {
-        let records = Shipped::named("breast-cancer-mlp").expect("it ships").test()?;
+        let records = Shipped::named("breast-cancer-mlp").expect("it ships").records()?;
         // Of the model the hospital knows what nodes publish: its card. It does not hold the weights.
         let found = asking.fetched(model.commitment())?;
         let (inputs, _) = asking::encode(&records, &found.public)?;
@@ -182,13 +182,11 @@ impl Demo {
 
         let proof = policy("proof")?;
         let plan = asking.plan(&proof, &found, count(&records))?;
-        let mut forged = Vec::new();
         let outcome = asking.run(&proof, &plan, &found, inputs.clone(), &mut |progress| {
             if let Progress::AtFault(fault) = progress {
-                forged.push(format!("{} {}", asking.node_name(&fault.node), fault.kind));
+                output.say(format!("  {} {}", asking.node_name(&fault.node), fault.kind));
             }
         });
-        forged.iter().for_each(|fault| output.say(format!("  {fault}")));
         let outcome = outcome.map_err(|error| refused(asking, &error))?;
         let checked = "a zero-knowledge proof, checked before the result was taken";
         let proven = self.line(asking, PROVEN, outcome, &plain, &inputs, checked)?;
@@ -206,15 +204,15 @@ impl Demo {
         };
         let names = |nodes: &[PublicIdentity]| nodes.iter().map(|node| asking.node_name(node)).collect();
         let claims = &quorum.outcome.as_ref().expect("it ran").claims;
+        let jobs_told = [&quorum, &proven].map(|line| line.outcome.as_ref().expect("it ran"));
+        let named = jobs_told
+            .into_iter()
+            .flat_map(|outcome| outcome.claims.faults.iter().map(|fault| fault_text(asking, outcome, fault)));
         Ok(Told {
             records: records.rows.len(),
             right,
             committee: names(&claims.committee),
-            faults: claims
-                .faults
-                .iter()
-                .map(|fault| format!("{} {}", asking.node_name(&fault.node), fault.kind))
-                .collect(),
+            faults: named.collect(),
             jobs,
             lines: vec![plain, signed, quorum, proven],
         })
@@ -364,7 +362,7 @@ impl Demo {
                 "mode": line.mode,
                 "ns": u64::try_from(line.time.as_nanos()).unwrap_or(u64::MAX),
                 "equal_to_plain": line.equal,
-                "faults": line.outcome.as_ref().map(|outcome| faults_json(&outcome.claims.faults)),
+                "faults": line.outcome.as_ref().map(faults_json),
                 "environment": line.outcome.as_ref().map(|outcome| outcome.claims.environment.to_string()),
             })).collect::<Vec<_>>(),
             "verified_offline": files,

@@ -303,7 +303,7 @@ fn report(
         None => text.push_str(&shown(results)),
     }
     for fault in &claims.faults {
-        text.push_str(&format!("{} {}\n", asking.node_name(&fault.node), fault.kind));
+        text.push_str(&format!("{}\n", fault_text(asking, outcome, fault)));
     }
     text.push_str(&format!(
         "{}, {}; {} records in {}, logged after {}\nreceipt  {}\nopening  {} (yours alone)\nverify   sealgrid verify {} --roots {}\n",
@@ -326,7 +326,7 @@ fn report(
         "guarantee": command.guarantee,
         "does_not_hide": command.does_not_hide,
         "assumes": command.assumes,
-        "faults": faults_json(&claims.faults),
+        "faults": faults_json(outcome),
         "result_ns": u64::try_from(outcome.result_after.as_nanos()).unwrap_or(u64::MAX),
         "logged_ns": u64::try_from(outcome.logged_after.as_nanos()).unwrap_or(u64::MAX),
         "receipt": kept.receipt,
@@ -353,12 +353,18 @@ fn shown(results: &Results) -> String {
     }
 }
 
+/// Who did what, and whether the receipt shows it.
+pub fn fault_text(asking: &Asking, outcome: &Outcome, fault: &Fault) -> String {
+    let word = if outcome.shows(fault) { "" } else { " (your word: the receipt has no evidence of it)" };
+    format!("{} {}{word}", asking.node_name(&fault.node), fault.kind)
+}
+
 /// Faults for JSON.
-pub fn faults_json(faults: &[Fault]) -> serde_json::Value {
+pub fn faults_json(outcome: &Outcome) -> serde_json::Value {
+    let faults = outcome.claims.faults.iter();
     faults
-        .iter()
         .map(|fault| serde_json::json!({
-            "node": fault.node.to_string(), "kind": fault.kind.word(), "proven": fault.kind.is_proven(), "text": fault.kind.to_string(),
+            "node": fault.node.to_string(), "kind": fault.kind.word(), "proven": outcome.shows(fault), "text": fault.kind.to_string(),
         }))
         .collect()
 }

@@ -454,7 +454,7 @@ fn import_models(
 
 fn subjects(asking: &Asking, models: Vec<sealgrid_graph::model::Model>) -> Result<Vec<Subject>, Failure> {
     let subject = |model: sealgrid_graph::model::Model| {
-        let records = Shipped::named(&model.card().name).expect("it ships").test()?;
+        let records = Shipped::named(&model.card().name).expect("it ships").records()?;
         let reference = Reference
             .prepare(model.graph().clone())
             .map_err(|error| Failure::new(error.code(), error.to_string()))?;

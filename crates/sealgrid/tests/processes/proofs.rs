@@ -99,3 +99,53 @@ fn a_registered_model_is_published_with_its_openings_and_proven_at_once() {
     let again = home.json(&["model", "publish", "r.sgm", "--grid", "grid"]);
     assert!(again["openings_each"].is_null(), "{again}");
 }
+
+/// The header of a `.npy` file, and its float32 elements.
+fn npy(path: &std::path::Path) -> (String, Vec<f32>) {
+    let bytes = std::fs::read(path).expect("a file");
+    let (header, elements) = bytes[10..].split_at(usize::from(u16::from_le_bytes([bytes[8], bytes[9]])));
+    let header = String::from_utf8(header.to_vec()).expect("text");
+    assert!(header.contains("'<f4'"), "{header}");
+    (header, elements.as_chunks().0.iter().map(|&element| f32::from_le_bytes(element)).collect())
+}
+
+/// One record of 16 tokens of 64, as `.npy`.
+fn one_record(elements: &[f32]) -> Vec<u8> {
+    let header = "{'descr': '<f4', 'fortran_order': False, 'shape': (1, 16, 64), }";
+    let header = format!("{header:<117}\n");
+    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+    bytes.extend(u16::try_from(header.len()).expect("short").to_le_bytes());
+    bytes.extend(header.as_bytes());
+    bytes.extend(elements.iter().flat_map(|element| element.to_le_bytes()));
+    bytes
+}
+
+#[test]
+fn an_encoder_as_pytorch_exports_it_is_imported_registered_proven_and_verified() {
+    const ELEMENTS: usize = 16 * 64;
+    let encoder = models().join("../vectors/encoder");
+    let calibration = encoder.join("calibration.npy");
+    let (_, records) = npy(&encoder.join("records.npy"));
+    let (_, answers) = npy(&encoder.join("answers.npy"));
+    for exporter in ["torchscript", "dynamo"] {
+        let home = Home::new();
+        std::fs::write(home.path("one.npy"), one_record(&records[..ELEMENTS])).expect("room");
+        let onnx = encoder.join(format!("encoder-{exporter}.onnx"));
+        home.json(&["model", "import", text(&onnx), "--calibrate", text(&calibration), "-o", "m.sgm"]);
+        home.json(&["model", "register", "m.sgm", "--out", "r.sgm", "--openings", "3"]);
+        home.json(&["prove", "r.sgm", "--input", "one.npy", "--out", "p.proof"]);
+        // By whoever has the proof and what was published of the model.
+        let verdict = home.json(&["verify", "p.proof", "--model", "r.sgr", "--results", "y.json"]);
+        assert_eq!(verdict["verdicts"][0]["accepted"], true, "{exporter}: {verdict}");
+        let results = &verdict["verdicts"][0]["results"][0];
+        let result = |index: usize| results[format!("y.{index}")].as_f64().expect("a number");
+        let squares = |numbers: &mut dyn Iterator<Item = f64>| numbers.map(|x| x * x).sum::<f64>();
+        let answer = |index: usize| f64::from(answers[index]);
+        let off = squares(&mut (0..ELEMENTS).map(|index| result(index) - answer(index)));
+        let relative = (off / squares(&mut (0..ELEMENTS).map(answer))).sqrt();
+        assert!(relative < 0.02, "{exporter}: off by {relative} of what PyTorch answers");
+        // Another model's publication is none of this proof's.
+        home.json(&["model", "register", "m.sgm", "--out", "other.sgm", "--openings", "4"]);
+        assert_eq!(home.run(&["verify", "p.proof", "--model", "other.sgr"]).status, 4, "{exporter}");
+    }
+}

@@ -45,7 +45,7 @@ pub fn jobs(lines: &mut Vec<Line>) -> Result<(), Failure> {
     let grid = LocalGrid::at(scratch.path().join("grid"));
     grid.lay_out(&Layout { nodes: NODES, models: vec![file], ..Layout::default() })?;
     let processes = grid.start()?;
-    let test = shipped.test()?;
+    let test = shipped.records()?;
     let one_at_a_time = async {
         let client = client(&grid, &model).await?;
         for count in RECORDS {
@@ -62,11 +62,8 @@ pub fn jobs(lines: &mut Vec<Line>) -> Result<(), Failure> {
     processes.stop();
     measured?;
     let synced = measure::durable_write(scratch.path(), 512, 200).map_err(disk)?;
-    lines.push(Line {
-        what: "one fsync of 512 bytes".into(),
-        least: synced.least,
-        beside: format!("{}; each sealed job waits for one", spread(synced)),
-    });
+    let beside = format!("{}; each sealed job waits for one", spread(synced));
+    lines.push(Line::timed("one fsync of 512 bytes", synced.least, beside));
     Ok(())
 }
 
@@ -101,11 +98,8 @@ async fn many_at_once(
         .map_err(|error| asking::failed(&error))?;
     client.close().await;
     let rate = JOBS as f64 / took.as_secs_f64();
-    lines.push(Line {
-        what: "sealed job, many at once".into(),
-        least: each.least,
-        beside: format!("{rate:.0} jobs a second, {IN_FLIGHT} under way; {}", spread(each)),
-    });
+    let beside = format!("{rate:.0} jobs a second, {IN_FLIGHT} under way; {}", spread(each));
+    lines.push(Line::timed("sealed job, many at once", each.least, beside));
     Ok(())
 }
 
@@ -169,7 +163,7 @@ async fn beside_plain(
     call.close().await;
     let mut line = |what: &str, took: Spread, beside: &str| {
         let beside = format!("{}{beside}", spread(took));
-        lines.push(Line { what: format!("{what}, {records} records"), least: took.least, beside });
+        lines.push(Line::timed(format!("{what}, {records} records"), took.least, beside));
     };
     line("in the clear over TCP", clear, "");
     let [over_signed, over_plain] =
@@ -270,7 +264,7 @@ pub fn log(lines: &mut Vec<Line>) -> Result<(), Failure> {
         let rate = count as f64 / appended.median.as_secs_f64();
         let beside =
             format!("{rate:.0} leaves a second, {}; one fsync: {}", spread(appended), spread(synced));
-        lines.push(Line { what: format!("durable append, batch of {count}"), least: appended.least, beside });
+        lines.push(Line::timed(format!("durable append, batch of {count}"), appended.least, beside));
     }
     Ok(())
 }

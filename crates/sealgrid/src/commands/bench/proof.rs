@@ -2,7 +2,7 @@
 
 use std::hint::black_box;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use sealgrid_graph::execute::Batch;
 use sealgrid_graph::model::Model;
@@ -28,7 +28,7 @@ const OPENINGS: u32 = 32;
 /// Registers `shipped`, proves a run of it with its weights told and not told, and checks both.
 pub fn proofs(shipped: &Shipped, lines: &mut Vec<Line>) -> Result<(), Failure> {
     let model = shipped.import()?;
-    let mut records = shipped.test()?;
+    let mut records = shipped.records()?;
     records.rows.truncate(1);
     let (inputs, _) = asking::encode(&records, &model.public())?;
     let prepared = engines::executor()
@@ -38,18 +38,20 @@ pub fn proofs(shipped: &Shipped, lines: &mut Vec<Line>) -> Result<(), Failure> {
     if let Err(failure) = engines::plan(&model, None, &inputs, TOLD, u64::MAX) {
         // Said, and no failure of the bench.
         let beside = format!("not provable: {}", failure.why.unwrap_or(failure.what));
-        lines.push(Line { what: format!("{}: the run", shipped.name), least: run, beside });
+        lines.push(Line::timed(format!("{}: the run", shipped.name), run, beside));
         return Ok(());
     }
-    let mut line = |what: &str, took: Spread, beside: String| {
-        let beside = format!("median {}; {beside}", duration(took.median));
-        lines.push(Line { what: format!("{}: {what}", shipped.name), least: took.least, beside });
+    let mut line = |what: &str, took: Took, beside: String| {
+        let Took { spread, processor } = took;
+        let beside = format!("median {}; {beside}", duration(spread.median));
+        let what = format!("{}: {what}", shipped.name);
+        lines.push(Line { what, least: spread.least, processor: Some(processor), beside });
     };
     let (proven, proof) = proving(&model, None, &inputs, TOLD)?;
     let bytes = thousands(proof.to_bytes().len() as u64);
     line("proving, weights told", proven, format!("{bytes} bytes; the run takes {}", duration(run)));
     let owner = Checker::Owner(Box::new(model), None);
-    let checked = measure::repeat(TIMES, || owner.verify(&proof).map(drop))?;
+    let checked = taken(|| owner.verify(&proof).map(drop))?;
     let Checker::Owner(model, _) = owner else { unreachable!("made above") };
     let started = Instant::now();
     let (model, own) = match engines::register(*model, OPENINGS) {
@@ -66,20 +68,20 @@ pub fn proofs(shipped: &Shipped, lines: &mut Vec<Line>) -> Result<(), Failure> {
     let published = engines::publish(&model, &own)?;
     let registering = started.elapsed();
     let bytes = thousands(published.to_bytes().len() as u64);
-    let checked = measure::repeat(TIMES, || engines::verify_registration(&published).map(drop))?;
+    let checked = taken(|| engines::verify_registration(&published).map(drop))?;
     let beside = format!("{bytes} bytes, made in {}; once a model", duration(registering));
     line("checking the registration", checked, beside);
     let (proven, proof) = proving(&model, Some(&own), &inputs, TOLD)?;
     let bytes = thousands(proof.to_bytes().len() as u64);
     line("proving, weights private", proven, format!("{bytes} bytes; the run takes {}", duration(run)));
-    let checked = measure::repeat(TIMES, || engines::verify_registered(&proof, &published).map(drop))?;
+    let checked = taken(|| engines::verify_registered(&proof, &published).map(drop))?;
     line("checking it without weights", checked, "the registration not counted".to_owned());
     let key = CommitmentKey::random(&mut crate::entropy());
     let told = (engines::Records::Commit(&key), engines::Results::Commit(&key));
     let (proven, proof) = proving(&model, Some(&own), &inputs, told)?;
     let bytes = thousands(proof.to_bytes().len() as u64);
     line("proving, records and results committed to", proven, format!("{bytes} bytes; weights private"));
-    let checked = measure::repeat(TIMES, || engines::verify_registered(&proof, &published).map(drop))?;
+    let checked = taken(|| engines::verify_registered(&proof, &published).map(drop))?;
     line("checking it with commitments alone", checked, "the registration not counted".to_owned());
     Ok(())
 }
@@ -90,15 +92,33 @@ fn proving(
     own: Option<&RegisteredParameters>,
     inputs: &[Batch],
     told: Told<'_>,
-) -> Result<(Spread, Proof), Failure> {
+) -> Result<(Took, Proof), Failure> {
     let prove = || engines::prove(engines::plan(model, own, inputs, told, u64::MAX)?);
     let mut proof = prove()?;
-    // The one above has warmed everything up.
-    let timed = (0..TIMES).map(|_| {
-        let started = Instant::now();
+    let took = taken(|| {
         proof = prove()?;
-        Ok(started.elapsed())
-    });
-    let timed = timed.collect::<Result<_, Failure>>()?;
-    Ok((Spread::of(timed), proof))
+        Ok(())
+    })?;
+    Ok((took, proof))
+}
+
+/// What many calls of one thing took: each by the clock, all together of the processor.
+struct Took {
+    spread: Spread,
+    /// Of all threads, the mean of the calls: what a shared machine does not stretch.
+    processor: Duration,
+}
+
+/// Times `call`, after one call that is not counted.
+fn taken(mut call: impl FnMut() -> Result<(), Failure>) -> Result<Took, Failure> {
+    call()?;
+    let (mut times, before) = (Vec::with_capacity(TIMES), measure::processor_time());
+    for _ in 0..TIMES {
+        let started = Instant::now();
+        call()?;
+        times.push(started.elapsed());
+    }
+    let processor = measure::processor_time().saturating_sub(before);
+    let calls = u32::try_from(TIMES).expect("a few");
+    Ok(Took { spread: Spread::of(times), processor: processor / calls })
 }
