@@ -13,9 +13,9 @@ use crate::field::{Challenge, Element};
 
 type Bytes = SerializingChallenger32<Element, HashChallenger<u8, Blake3, 32>>;
 
-/// Bits of work that a prover does before positions are drawn: it looks for an element after which so many bits that are drawn are zero, `2^16` hashes
-/// or half a millisecond. Whoever wants other positions has to do it again, so the chance to be lucky with them counts so many bits less.
-pub const WORK_BITS: usize = 16;
+/// Bits of work that a prover does before positions are drawn: it looks for an element after which so many bits that are drawn are zero, `2^12` hashes
+/// or a third of a millisecond (a proof does it three to five times; with sixteen bits that took longer than all else of a small one). Whoever wants other positions has to do it again, so the chance to be lucky with them counts so many bits less.
+pub const WORK_BITS: usize = 12;
 /// Of these the library asks for by itself ([`Challenger`]).
 pub(crate) const LIBRARY_WORK_BITS: usize = 1;
 

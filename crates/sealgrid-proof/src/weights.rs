@@ -33,8 +33,8 @@ use crate::order::powers;
 use crate::transcript::WORK_BITS;
 
 /// Columns that a proof opens: each misses another word with probability at most `(1 + rate) / 2` and the rate is at most `1/4`, so
-/// all of them with less than `2^-88`, and the work before they are drawn makes that `2^-104`.
-pub const QUERIES: usize = 130;
+/// all of them with less than `2^-92`, and the work before they are drawn makes that `2^-104`.
+pub const QUERIES: usize = 136;
 /// Most openings that a commitment may be made for.
 pub const OPENINGS_MAX: u32 = 1 << 12;
 /// From so many parameters on a proof's vector holds a combination of rows instead of all of them.
