@@ -37,6 +37,8 @@ const OUTSIDE: &[&[&str]] = &[
 pub fn workspace() -> Vec<Finding> {
     PURE.iter()
         .flat_map(|name| source::rust(&format!("crates/{name}/src")))
+        // A program is its own shell; the library beside it is what the rule is about.
+        .filter(|source| !source.path.ends_with("src/main.rs"))
         .flat_map(|source| outside(&source))
         .collect()
 }
