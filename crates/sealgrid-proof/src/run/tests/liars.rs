@@ -89,10 +89,10 @@ impl Liar {
         Some(self.convinces(&recounted(&self.prover, content)))
     }
 
-    /// The same of what all records share: a multiplicity, or a registered parameter or pad.
-    fn shares(&self, place: usize, by: Element, recount: bool) -> bool {
+    /// The same of an element of the content that all records share: a multiplicity, or a registered parameter or pad.
+    fn shares(&self, element: usize, by: Element, recount: bool) -> bool {
         let mut content = self.honest.content.clone();
-        content[self.prover.lookups.places().shared(place)] += by;
+        content[element] += by;
         if recount {
             return self.convinces(&recounted(&self.prover, content));
         }
@@ -201,17 +201,17 @@ fn a_prover_that_changes_one_thing_of_a_run_of_any_operator_convinces_nobody() {
                 for _ in 0..lies {
                     if places.own.end < places.count {
                         let place = places.own.end + below(&mut random, places.count - places.own.end);
-                        let told = liar.shares(place, amount(&mut random), false);
+                        let told = liar.shares(places.shared(place), amount(&mut random), false);
                         tell("how often a row of a table is looked up", Some(told));
                     }
                     if registered {
                         let shape = liar.verifier.private.as_ref().expect("registered").registered.shape;
                         let weights = registration::elements(&liar.case.graph).len();
-                        let weight = places.open + below(&mut random, weights);
+                        // The content begins with parameters and pads.
+                        let weight = below(&mut random, weights);
                         let told = liar.shares(weight, amount(&mut random), true);
                         tell("a registered parameter in the vector", Some(told));
-                        let pad = places.open + shape.elements();
-                        let pad = pad + below(&mut random, shape.taken() - shape.elements());
+                        let pad = shape.elements() + below(&mut random, shape.taken() - shape.elements());
                         let told = liar.shares(pad, amount(&mut random), true);
                         tell("a pad of the registration", Some(told));
                     }
