@@ -39,13 +39,15 @@ pub struct Reach {
     /// With the output stage's multiplier: what must not wrap.
     #[n(0)]
     pub product: u64,
-    /// Behind the output stage, in parts of [`STEP_PARTS`]: what tables are made for.
+    /// Behind the output stage, in parts of [`STEP_PARTS`]: what tables are made for; or [`STEP_OPEN`].
     #[n(1)]
     pub step: u64,
 }
 
 /// Parts of a step, in which reaches are counted.
 pub const STEP_PARTS: u64 = 1 << 24;
+/// The step of a stage that carries farther than can be told. It limits nothing: what the weights add up to is then limited by the product alone.
+pub const STEP_OPEN: u64 = u64::MAX;
 /// Greatest magnitude of a bias: twice as much, and the range that shows it, stay below the middle of the field.
 const MAGNITUDE_MAX: u64 = (1 << 29) - 1;
 
@@ -80,6 +82,7 @@ pub(crate) fn limits(reach: Reach, requantise: &Requantise, channels: usize) -> 
         let (multiplier, shift) = entry(requantise, channel);
         let product = u128::from(reach.product) / multiplier;
         let step = (u128::from(reach.step) << shift) / (multiplier * u128::from(STEP_PARTS));
+        let step = if reach.step == STEP_OPEN { u128::MAX } else { step };
         u64::try_from(product.min(step)).unwrap_or(u64::MAX).min((1 << 30) - 1)
     };
     (0..channels).map(limit).collect()
@@ -103,7 +106,7 @@ fn magnitude_of(dtype: DType) -> Option<u64> {
 /// The least number with ten significant bits that is not below `number`.
 fn rounded_up(number: u64) -> u64 {
     let step = 1u64 << number.max(1).ilog2().saturating_sub(9);
-    number.max(1).checked_next_multiple_of(step).unwrap_or(u64::MAX)
+    number.max(1).checked_next_multiple_of(step).unwrap_or(STEP_OPEN)
 }
 
 impl Registration {
@@ -129,7 +132,7 @@ impl Registration {
                 step = step.max((sum * multiplier * u128::from(STEP_PARTS)).div_ceil(1 << shift));
             }
             let [product, step] =
-                [product, step].map(|most| rounded_up(u64::try_from(most).unwrap_or(u64::MAX)));
+                [product, step].map(|most| rounded_up(u64::try_from(most).unwrap_or(STEP_OPEN)));
             Reach { product, step }
         };
         let magnitudes = graph.parameters().iter().map(magnitude).collect();

@@ -1,6 +1,7 @@
 //! Random graphs over all operators, in all roles, proven and checked through their files.
 
 use super::*;
+use crate::registration;
 
 #[test]
 fn random_graphs_of_all_operators_are_proven_in_all_roles() {
@@ -76,5 +77,24 @@ impl Counts {
         let told = (0..KINDS).map(|kind| format!("weights told, {}", of_kind(kind)));
         let registered = (0..KINDS).filter(|kind| *kind != TREES);
         told.chain(registered.map(|kind| format!("weights registered, {}", of_kind(kind)))).collect()
+    }
+}
+
+#[test]
+fn a_stage_that_carries_a_step_farther_than_can_be_told_is_published_with_what_its_product_limits() {
+    // A layer behind random weights, with so great a multiplier and so small a shift that its step is open.
+    for seed in [4_294_967_937, 4_294_967_977, 4_294_968_393] {
+        let graph = graph(1, true, seed).expect("it has weights");
+        let Ok(case) = Case::new(graph, Role::of(true, 0), seed, 17) else { panic!("{seed}: provable") };
+        let own = case.own.as_ref().expect("registered");
+        assert_eq!(own.registration.reaches[1].step, registration::STEP_OPEN, "{seed}");
+        let model = case.published().expect("registered");
+        let bits = model.verify(&mut rng(1)).unwrap_or_else(|error| panic!("{seed}: {error}"));
+        assert!(bits > 100.0, "{seed}: {bits}");
+        // The step next to it is told, and limits more than the product does.
+        let mut tighter = own.registration.clone();
+        tighter.reaches[1].step -= 1;
+        let tighter = registration::Registering::new(case.model.graph(), &tighter).expect("it fits");
+        assert!(tighter.with_parameters(&own.parameters).witness().is_err(), "{seed}");
     }
 }
