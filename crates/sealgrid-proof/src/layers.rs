@@ -339,7 +339,7 @@ mod tests {
         for seed in 0..400 {
             let graph = arbitrary::graph(seed);
             let order = Order::of(&graph);
-            let placed = order.elements(&graph);
+            let placed = order.elements(graph.parameters().iter());
             let registered: Vec<i32> =
                 placed.iter().map(|it| i32::try_from(signed(*it)).expect("31 bits")).collect();
             let bits = placed.len().next_power_of_two().ilog2() as usize;

@@ -1,5 +1,6 @@
-//! That tuples of linear forms of the content stand in public tables: all lookups of a proof as one sum of fractions (LogUp, eprint
-//! 2022/1530), `Σ 1/(α − f) = Σ n/(α − t)` over all tuples `f` and all rows `t` with their multiplicities `n`.
+//! That tuples of linear forms of the content stand in tables: all lookups of a proof as one sum of fractions (LogUp, eprint
+//! 2022/1530), `Σ 1/(α − f) = Σ n/(α − t)` over all tuples `f` and all rows `t` with their multiplicities `n`. A table is public, or its rows are linear
+//! forms of the content as well: these stand in it before `α` and `γ` are drawn, like everything that is looked up.
 //!
 //! A tuple is folded to `tag + γ·v_0 + γ²·v_1 + …`, the tag being its table's. Tuples and rows stand at the vertices of a cube, each list in
 //! blocks of powers of two, as its length is made of them, the longest blocks of all lists first, so that every block is aligned and nothing stands
@@ -79,46 +80,81 @@ impl Form for Columns {
     }
 }
 
-/// A public table.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A table.
 pub struct Table {
-    /// Its columns, of one length: row `i` is the tuple of their elements at `i`. No row occurs twice.
-    pub columns: Vec<Vec<Element>>,
+    /// Its rows.
+    pub rows: Rows,
     /// Where the multiplicities of its rows begin in the content.
     pub multiplicities: usize,
 }
 
+/// The columns of a table, of one length: row `i` is the tuple of their elements at `i`.
+pub enum Rows {
+    /// Everybody knows them. No row occurs twice.
+    Told(Vec<Vec<Element>>),
+    /// Nobody is told them, and they are the same for all records: forms of what these share.
+    Shared(Vec<Arc<dyn Form>>),
+    /// Each record has its own: forms of its places, among which are the multiplicities. What is looked up of one record is kept from the rows of
+    /// another by nothing but a column that says whose they are.
+    Own(Vec<Arc<dyn Form>>),
+}
+
 impl Table {
-    fn rows(&self) -> usize {
-        self.columns[0].len()
+    /// How many rows it has.
+    pub(crate) fn rows(&self) -> usize {
+        match &self.rows {
+            Rows::Told(columns) => columns[0].len(),
+            Rows::Shared(columns) | Rows::Own(columns) => columns[0].count(),
+        }
     }
 
-    fn index(&self) -> Index<'_> {
-        let first = self.columns[0][0];
-        let mut counted = self.columns[0].iter().enumerate();
-        if counted.all(|(row, element)| *element == first + Element::from_usize(row)) {
-            return Index::Counted(self);
+    fn width(&self) -> usize {
+        match &self.rows {
+            Rows::Told(columns) => columns.len(),
+            Rows::Shared(columns) | Rows::Own(columns) => columns.len(),
         }
-        let key = |row: usize| self.columns.iter().map(|column| column[row]).collect();
-        Index::Other((0..self.rows()).map(|row| (key(row), row)).collect())
+    }
+
+    fn is_own(&self) -> bool {
+        matches!(self.rows, Rows::Own(_))
+    }
+
+    fn is_even(&self) -> bool {
+        match &self.rows {
+            Rows::Told(columns) => columns.iter().all(|column| column.len() == self.rows()),
+            Rows::Shared(columns) | Rows::Own(columns) => {
+                columns.iter().all(|column| column.count() == self.rows())
+            }
+        }
     }
 }
 
 /// Finds the rows of a table.
 enum Index<'t> {
     /// The first column counts them.
-    Counted(&'t Table),
+    Counted(&'t [Vec<Element>]),
     Other(HashMap<Vec<Element>, usize>),
 }
 
-impl Index<'_> {
+impl<'t> Index<'t> {
+    /// Of those rows of the columns that are some.
+    fn of(columns: &'t [Vec<Element>], is_row: impl Fn(usize) -> bool) -> Self {
+        let (first, rows) = (columns[0][0], 0..columns[0].len());
+        let mut counted = columns[0].iter().enumerate();
+        if counted.all(|(row, element)| *element == first + Element::from_usize(row) && is_row(row)) {
+            return Index::Counted(columns);
+        }
+        let key = |row: usize| columns.iter().map(|column| column[row]).collect();
+        Index::Other(rows.filter(|row| is_row(*row)).map(|row| (key(row), row)).collect())
+    }
+
     /// The row that is the tuple of the `columns` at `at`.
     fn find(&self, columns: &[Vec<Element>], at: usize) -> Option<usize> {
         match self {
             Self::Counted(table) => {
-                let row = (columns[0][at] - table.columns[0][0]).as_canonical_u32() as usize;
-                let same = row < table.rows()
-                    && table.columns.iter().zip(columns).all(|(rows, tuples)| rows[row] == tuples[at]);
+                let row = (columns[0][at] - table[0][0]).as_canonical_u32() as usize;
+                let same = row < table[0].len()
+                    && table.iter().zip(columns).all(|(rows, tuples)| rows[row] == tuples[at]);
                 same.then_some(row)
             }
             Self::Other(rows) => {
@@ -164,13 +200,19 @@ impl From<Vec<Element>> for Witness {
 impl Drop for Witness {
     fn drop(&mut self) {
         wipe(&mut self.content);
-        self.lists.iter_mut().flat_map(|lists| &mut lists.0).flatten().for_each(|column| wipe(column));
+        let lists = self.lists.iter_mut().flat_map(|lists| lists.looked.iter_mut().chain(&mut lists.tables));
+        lists.flatten().for_each(|column| wipe(column));
     }
 }
 
-/// The columns of each list's tuples, as they stand in its block: the records of a tuple side by side.
+/// What the content says of lists and tables.
 #[derive(Clone, Debug)]
-pub(crate) struct Lists(Vec<Vec<Vec<Element>>>);
+pub(crate) struct Lists {
+    /// The columns of each list's tuples, as they stand in its block: the records of a tuple side by side.
+    looked: Vec<Vec<Vec<Element>>>,
+    /// Those of each table's rows, of a record's own likewise; none of a table that is told.
+    tables: Vec<Vec<Vec<Element>>>,
+}
 
 /// A functional of the places: what weighs them, and what comes to it that no place has a part in.
 #[derive(Clone, Debug)]
@@ -232,15 +274,13 @@ impl Lookups {
     /// [`Lookups::new`] about the places of several records; multiplicities are shared.
     pub(crate) fn over(places: Places, tables: Vec<Table>, looked: Vec<Looked>) -> Result<Self, TooLarge> {
         for table in &tables {
-            assert!(table.columns.iter().all(|column| column.len() == table.rows()), "columns of one length");
-            assert!(
-                table.rows() > 0 && table.multiplicities + table.rows() <= places.count,
-                "a row, and places"
-            );
+            assert!(table.is_even(), "columns of one length");
+            let end = if table.is_own() { places.own.end } else { places.count };
+            assert!(table.rows() > 0 && table.multiplicities + table.rows() <= end, "a row, and places");
         }
         for list in &looked {
             let count = list.tuple[0].count();
-            assert!(list.tuple.len() == tables[list.table].columns.len(), "a form a column");
+            assert!(list.tuple.len() == tables[list.table].width(), "a form a column");
             assert!(count > 0 && list.tuple.iter().all(|form| form.count() == count), "forms of one length");
         }
         let lists = looked.iter().enumerate();
@@ -248,8 +288,8 @@ impl Lookups {
         let rows = tables.iter().enumerate();
         let rows = rows.flat_map(|(number, table)| blocks_of(Of::Table(number), table.rows()));
         let vertices = |block: &Block| match block.of {
-            Of::Table(_) => block.count,
-            Of::Looked(_) => block.count * places.width(),
+            Of::Table(number) if !tables[number].is_own() => block.count,
+            _ => block.count * places.width(),
         };
         let mut blocks: Vec<Block> = rows.chain(lists).collect();
         blocks.sort_by_key(|block| std::cmp::Reverse(vertices(block)));
@@ -266,6 +306,13 @@ impl Lookups {
         Ok(Self { places, tables, looked, blocks, variables })
     }
 
+    /// Where the multiplicities of tables stand that each record has for itself.
+    #[cfg(test)]
+    pub(crate) fn own_multiplicities(&self) -> Vec<std::ops::Range<usize>> {
+        let own = self.tables.iter().filter(|table| table.is_own());
+        own.map(|table| table.multiplicities..table.multiplicities + table.rows()).collect()
+    }
+
     /// Variables of the tree of fractions.
     pub(crate) fn variables(&self) -> usize {
         self.variables
@@ -278,42 +325,70 @@ impl Lookups {
 
     /// Lists without elements yet.
     pub(crate) fn lists(&self) -> Lists {
-        let columns = |list: &Looked| {
-            let count = list.tuple[0].count() * self.places.width();
-            list.tuple.iter().map(|_| vec![Element::ZERO; count]).collect()
+        let of = |columns: &[Arc<dyn Form>], width: usize| {
+            columns.iter().map(|column| vec![Element::ZERO; column.count() * width]).collect()
         };
-        Lists(self.looked.iter().map(columns).collect())
+        let rows = |table: &Table| match &table.rows {
+            Rows::Told(_) => Vec::new(),
+            Rows::Shared(columns) => of(columns, 1),
+            Rows::Own(columns) => of(columns, self.places.width()),
+        };
+        Lists {
+            looked: self.looked.iter().map(|list| of(&list.tuple, self.places.width())).collect(),
+            tables: self.tables.iter().map(rows).collect(),
+        }
     }
 
-    /// Writes what is looked up of one record.
+    /// Writes what is looked up of one record, and the rows of tables that it has or shares.
     pub(crate) fn list(&self, record: usize, places: &[Element], lists: &mut Lists) {
-        for (list, columns) in self.looked.iter().zip(&mut lists.0) {
-            for (form, column) in list.tuple.iter().zip(columns) {
-                let to = column[record..].iter_mut().step_by(self.places.width());
+        let write = |forms: &[Arc<dyn Form>], columns: &mut [Vec<Element>], width: usize| {
+            for (form, column) in forms.iter().zip(columns) {
+                let to = column[record % width..].iter_mut().step_by(width);
                 to.zip(form.values(places)).for_each(|(to, value)| *to = value);
+            }
+        };
+        for (list, columns) in self.looked.iter().zip(&mut lists.looked) {
+            write(&list.tuple, columns, self.places.width());
+        }
+        for (table, columns) in self.tables.iter().zip(&mut lists.tables) {
+            match &table.rows {
+                Rows::Own(rows) => write(rows, columns, self.places.width()),
+                Rows::Shared(rows) if record == 0 => write(rows, columns, 1),
+                Rows::Shared(_) | Rows::Told(_) => {}
             }
         }
     }
 
     /// Counts how often each row is looked up, and writes that into the content.
     pub(crate) fn count(&self, lists: &Lists, content: &mut [Element]) -> Result<(), NotInTable> {
+        let is_of_record = |at: usize| at % self.places.width() < self.places.records;
         for (number, table) in self.tables.iter().enumerate() {
-            let rows = table.index();
-            let mut counts = vec![0u32; table.rows()];
-            let looked = self.looked.iter().zip(&lists.0).enumerate();
+            let columns = match &table.rows {
+                Rows::Told(columns) => columns,
+                Rows::Shared(_) | Rows::Own(_) => &lists.tables[number],
+            };
+            let rows = Index::of(columns, |row| !table.is_own() || is_of_record(row));
+            let mut counts = vec![0u32; columns[0].len()];
+            let looked = self.looked.iter().zip(&lists.looked).enumerate();
             for (looked, (_, columns)) in looked.filter(|(_, (list, _))| list.table == number) {
-                for at in 0..columns[0].len() {
-                    if at % self.places.width() < self.places.records {
-                        let slot = at / self.places.width();
-                        let row = rows.find(columns, at).ok_or(NotInTable { looked, slot })?;
-                        counts[row] += 1;
-                    }
+                for at in (0..columns[0].len()).filter(|at| is_of_record(*at)) {
+                    let slot = at / self.places.width();
+                    let row = rows.find(columns, at).ok_or(NotInTable { looked, slot })?;
+                    counts[row] += 1;
                 }
             }
-            let places = content[self.places.shared(table.multiplicities)..].iter_mut();
+            let places = content[self.multiplicities(table)..].iter_mut();
             places.zip(counts).for_each(|(place, count)| *place = Element::from_u32(count));
         }
         Ok(())
+    }
+
+    /// Where the multiplicities of a table begin in the content; those of all records stand side by side.
+    fn multiplicities(&self, table: &Table) -> usize {
+        match table.is_own() {
+            true => self.places.own_at(table.multiplicities),
+            false => self.places.shared(table.multiplicities),
+        }
     }
 
     /// Tags begin with 1, so that no tuple folds to the padding's nothing by itself.
@@ -322,7 +397,7 @@ impl Lookups {
     }
 
     fn widest(&self) -> u64 {
-        self.tables.iter().map(|table| table.columns.len() as u64).max().unwrap_or(0)
+        self.tables.iter().map(|table| table.width() as u64).max().unwrap_or(0)
     }
 
     /// The prover's words; what was drawn.
@@ -338,18 +413,22 @@ impl Lookups {
         // Of blocks that are shorter than a pack.
         let mut rest = Vec::new();
         for block in &self.blocks {
-            let (table, columns, first, count) = match block.of {
-                Of::Table(number) => (number, &self.tables[number].columns, block.first, block.count),
-                Of::Looked(number) => {
-                    let table = self.looked[number].table;
-                    (table, &lists.0[number], block.first * width, block.count * width)
-                }
+            let (table, columns) = match block.of {
+                Of::Table(number) => match &self.tables[number].rows {
+                    Rows::Told(columns) => (number, columns),
+                    Rows::Shared(_) | Rows::Own(_) => (number, &lists.tables[number]),
+                },
+                Of::Looked(number) => (self.looked[number].table, &lists.looked[number]),
             };
+            // Whether each record has its own, side by side.
+            let is_own = self.is_own(block.of);
+            let (first, count) =
+                if is_own { (block.first * width, block.count * width) } else { (block.first, block.count) };
             let numerator = |at: usize| match block.of {
-                Of::Table(number) => {
-                    let table = &self.tables[number];
-                    -content[self.places.shared(table.multiplicities) + block.first + at]
+                Of::Table(number) if !is_own || at % width < records => {
+                    -content[self.multiplicities(&self.tables[number]) + first + at]
                 }
+                Of::Table(_) => Element::ZERO,
                 Of::Looked(_) => Element::from_bool(at % width < records),
             };
             let above = alpha - Challenge::from(Self::tag(table));
@@ -357,7 +436,7 @@ impl Lookups {
                 for at in 0..count {
                     let columns = columns.iter().zip(gamma.powers().skip(1));
                     let tuple: Challenge = columns.map(|(column, power)| power * column[first + at]).sum();
-                    let of_record = matches!(block.of, Of::Table(_)) || at % width < records;
+                    let of_record = !is_own || at % width < records;
                     rest.push((numerator(at), if of_record { above - tuple } else { Challenge::ONE }));
                 }
                 continue;
@@ -369,7 +448,7 @@ impl Lookups {
                     columns.iter().map(|column| *PackedElement::from_slice(&column[first + at..][..LANES]));
                 let tuple: Packed = powers.iter().zip(packs).map(|(power, pack)| *power * pack).sum();
                 let mut denominator = above - tuple;
-                if width != records && matches!(block.of, Of::Looked(_)) {
+                if width != records && is_own {
                     // 1 where no record is.
                     let of_record =
                         PackedElement::from_fn(|lane| Element::from_bool((at + lane) % width < records));
@@ -380,6 +459,14 @@ impl Lookups {
         }
         leaves.finish(&rest);
         leaves
+    }
+
+    /// Whether what stands in a block stands there once a record.
+    fn is_own(&self, of: Of) -> bool {
+        match of {
+            Of::Table(number) => self.tables[number].is_own(),
+            Of::Looked(_) => true,
+        }
     }
 
     /// The verifier's; what was drawn, and the fractions' numerator and denominator there.
@@ -411,29 +498,58 @@ impl Lookups {
         let mut denominators = Challenge::ONE;
         let mut numerators = Challenge::ZERO;
         let mut of_record = also(&mut functional);
+        // What forms of these weights, of a list or of a table's rows, add to the denominators.
+        let pull = |forms: &[Arc<dyn Form>], weights: &[Challenge], functional: &mut [Challenge]| {
+            let pull = |(form, power): (&Arc<dyn Form>, Challenge)| {
+                let factor = -(power * merge);
+                let weights: Vec<Challenge> = weights.iter().map(|weight| factor * *weight).collect();
+                form.pull(&weights, functional)
+            };
+            forms.iter().zip(gamma.powers().skip(1)).map(pull).sum::<Challenge>()
+        };
+        let above = |table: usize| *alpha - Challenge::from(Self::tag(table)) - Challenge::ONE;
         for (number, list) in self.looked.iter().enumerate() {
             let weights = self.weights(Of::Looked(number), list.tuple[0].count(), point, self.places.width());
             let all = weights.iter().copied().sum::<Challenge>() * all_records;
             numerators += all;
-            denominators += all * (*alpha - Challenge::from(Self::tag(list.table)) - Challenge::ONE);
-            for (form, power) in list.tuple.iter().zip(gamma.powers().skip(1)) {
-                let factor = -(power * merge);
-                let weights: Vec<Challenge> = weights.iter().map(|weight| factor * *weight).collect();
-                of_record += form.pull(&weights, &mut functional);
-            }
+            denominators += all * above(list.table);
+            of_record += pull(&list.tuple, &weights, &mut functional);
+        }
+        let count = |table: &Table, weights: &[Challenge], functional: &mut [Challenge]| {
+            let places = functional[table.multiplicities..].iter_mut();
+            places.zip(weights).for_each(|(place, weight)| *place -= *weight);
+        };
+        for (number, table) in self.tables.iter().enumerate() {
+            let Rows::Own(rows) = &table.rows else { continue };
+            let weights = self.weights(Of::Table(number), table.rows(), point, self.places.width());
+            denominators += weights.iter().copied().sum::<Challenge>() * all_records * above(number);
+            count(table, &weights, &mut functional);
+            of_record += pull(rows, &weights, &mut functional);
         }
         self.places.share(&mut functional, all_records);
         let whole: Vec<Challenge> = point.iter().chain(&drawn.record).copied().collect();
+        let mut shared = Challenge::ZERO;
         for (number, table) in self.tables.iter().enumerate() {
-            let weights = self.weights(Of::Table(number), table.rows(), &whole, 1);
-            let places = functional[table.multiplicities..].iter_mut();
-            let rows = folded(Self::tag(number), &table.columns, *gamma);
-            for ((place, weight), row) in places.zip(weights).zip(rows) {
-                *place -= weight;
-                denominators += (*alpha - row - Challenge::ONE) * weight;
+            let weights = match table.rows {
+                Rows::Own(_) => continue,
+                Rows::Told(_) | Rows::Shared(_) => self.weights(Of::Table(number), table.rows(), &whole, 1),
+            };
+            count(table, &weights, &mut functional);
+            match &table.rows {
+                Rows::Told(columns) => {
+                    let rows = folded(Self::tag(number), columns, *gamma);
+                    for (weight, row) in weights.iter().zip(rows) {
+                        denominators += (*alpha - row - Challenge::ONE) * *weight;
+                    }
+                }
+                Rows::Shared(rows) | Rows::Own(rows) => {
+                    denominators += weights.iter().copied().sum::<Challenge>() * above(number);
+                    shared += pull(rows, &weights, &mut functional);
+                }
             }
         }
-        Pulled { functional, known: numerators + merge * denominators + of_record * all_records }
+        let known = numerators + merge * denominators + of_record * all_records + shared;
+        Pulled { functional, known }
     }
 
     /// `eq(point, x)` for the `count` tuples or rows of a list, each of which takes `width` vertices.
@@ -555,13 +671,14 @@ mod tests {
     /// 300 numbers `x` and their clamped shifts `y = clamp(x + 2·z)`: `z` in a range, `(x + 2z, y)` in a table of the clamp.
     fn lookups() -> (Lookups, Vec<Element>) {
         const COUNT: usize = 300;
-        let range = Table { columns: vec![(0..16).map(element).collect()], multiplicities: 3 * COUNT };
+        let range =
+            Table { rows: Rows::Told(vec![(0..16).map(element).collect()]), multiplicities: 3 * COUNT };
         let inputs = -20..80i64;
         let clamp = Table {
-            columns: vec![
+            rows: Rows::Told(vec![
                 inputs.clone().map(element).collect(),
                 inputs.map(|input| element(input.clamp(0, 31))).collect(),
-            ],
+            ]),
             multiplicities: 3 * COUNT + 16,
         };
         let shifted = Columns {

@@ -280,6 +280,29 @@ impl Form for Moved {
     }
 }
 
+/// Elements of the content at equal distances.
+pub(crate) struct Strided {
+    pub(crate) first: usize,
+    pub(crate) step: usize,
+    pub(crate) count: usize,
+}
+
+impl Form for Strided {
+    fn count(&self) -> usize {
+        self.count
+    }
+
+    fn values(&self, content: &[Element]) -> Vec<Element> {
+        content[self.first..].iter().step_by(self.step).take(self.count).copied().collect()
+    }
+
+    fn pull(&self, weights: &[Challenge], functional: &mut [Challenge]) -> Challenge {
+        let places = functional[self.first..].iter_mut().step_by(self.step).zip(weights);
+        places.for_each(|(place, weight)| *place += *weight);
+        Challenge::ZERO
+    }
+}
+
 /// The sums of several forms, element by element.
 pub(crate) struct Plus(pub(crate) Vec<Arc<dyn Form>>);
 
@@ -351,6 +374,50 @@ impl Form for Known {
 
     fn pull(&self, weights: &[Challenge], _: &mut [Challenge]) -> Challenge {
         weights.iter().zip(&self.0).map(|(weight, value)| *weight * Element::from_i32(*value)).sum()
+    }
+}
+
+/// `constant[to] + Σ coefficient·operand[from]`, line by line.
+pub(crate) struct Sparse {
+    pub(crate) operand: Arc<dyn Form>,
+    pub(crate) lines: usize,
+    pub(crate) constants: Vec<Element>,
+    pub(crate) terms: Vec<(u32, u32, Element)>,
+}
+
+impl Form for Sparse {
+    fn count(&self) -> usize {
+        self.lines * self.constants.len()
+    }
+
+    fn values(&self, content: &[Element]) -> Vec<Element> {
+        let operand = self.operand.values(content);
+        let mut sums = self.constants.repeat(self.lines);
+        let lines = operand.chunks_exact(operand.len() / self.lines);
+        for (sums, operand) in sums.chunks_exact_mut(self.constants.len()).zip(lines) {
+            for (to, from, coefficient) in &self.terms {
+                sums[*to as usize] += *coefficient * operand[*from as usize];
+            }
+        }
+        sums
+    }
+
+    fn pull(&self, weights: &[Challenge], functional: &mut [Challenge]) -> Challenge {
+        let mut pulled = vec![Challenge::ZERO; self.operand.count()];
+        let each = pulled.len() / self.lines;
+        let mut known = Challenge::ZERO;
+        for (weights, pulled) in weights.chunks_exact(self.constants.len()).zip(pulled.chunks_exact_mut(each))
+        {
+            for (to, from, coefficient) in &self.terms {
+                pulled[*from as usize] += weights[*to as usize] * *coefficient;
+            }
+            known += weights
+                .iter()
+                .zip(&self.constants)
+                .map(|(weight, constant)| *weight * *constant)
+                .sum::<Challenge>();
+        }
+        known + self.operand.pull(&pulled, functional)
     }
 }
 

@@ -10,6 +10,7 @@ use std::ops::Range;
 
 use p3_field::PrimeCharacteristicRing as _;
 use sealgrid_graph::integer::Graph;
+use sealgrid_graph::tensor::Tensor;
 
 use crate::field::{Challenge, Element, equality, equality_at};
 use crate::lookups::Form;
@@ -117,10 +118,10 @@ impl Order {
     }
 
     /// All elements, as they are registered.
-    pub(crate) fn elements(&self, graph: &Graph) -> Vec<Element> {
-        let count = graph.parameters().iter().map(|parameter| parameter.shape().count()).sum();
+    pub(crate) fn elements<'t>(&self, parameters: impl Iterator<Item = &'t Tensor> + Clone) -> Vec<Element> {
+        let count = parameters.clone().map(|parameter| parameter.shape().count()).sum();
         let mut placed = vec![Element::ZERO; count];
-        for (tensor, id) in graph.parameters().iter().zip(0..) {
+        for (tensor, id) in parameters.zip(0..) {
             let elements = elements_of(tensor);
             let mut rest = &elements[..];
             for (start, count) in self.runs(id) {

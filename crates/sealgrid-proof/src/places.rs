@@ -52,6 +52,12 @@ impl Places {
         }
     }
 
+    /// Where a place that each record has for itself stands in the content, the first record's; all others' follow, up to the width.
+    pub(crate) fn own_at(&self, place: usize) -> usize {
+        debug_assert!(self.own.contains(&place), "a record's own");
+        self.start() + (place - self.own.start) * self.width()
+    }
+
     /// Writes the places of one record into the content.
     pub(crate) fn put(&self, record: usize, places: &[Element], content: &mut [Element]) {
         let own = content[self.start()..].iter_mut().skip(record).step_by(self.width());

@@ -1,23 +1,27 @@
 //! That a model's committed parameters are what its architecture takes, shown once: every parameter lies in the range of its type, a bias within its
-//! bound, and the magnitudes of a channel's weights add up to no more than a limit. Whoever then checks a run without the parameters knows how far
-//! its sums reach.
+//! bound, the magnitudes of a channel's weights add up to no more than a limit, and trees are trees whose leaves add up to no more than theirs ([`trees`]).
+//! Whoever then checks a run without the parameters knows how far its sums reach.
 //!
-//! Told are, besides the architecture: for each parameter its greatest magnitude, where its type leaves that open (biases), and for each operation with
-//! weights its [`Reach`], from which the limit of each channel follows; all rounded up to ten significant bits.
+//! Told are, besides the architecture: for each parameter its greatest magnitude, where its type leaves that open (biases, trees), for each operation with
+//! weights its [`Reach`], from which the limit of each channel follows, and for each ensemble its [`Extent`]; all magnitudes rounded up to ten significant
+//! bits.
 
+mod trees;
+
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use minicbor::{Decode, Encode};
 use p3_field::{PrimeCharacteristicRing as _, PrimeField32 as _};
-use sealgrid_graph::integer::{Graph, ParameterId, Primitive, Requantise};
+use sealgrid_graph::integer::{Architecture, Graph, ParameterId, Primitive, Requantise, ValueType};
 use sealgrid_graph::range::Interval;
 use sealgrid_graph::tensor::{DType, Tensor};
 
 use crate::argument::{Conversation, Later, TooLarge};
 use crate::channel::{ProofError, Prover, Verifier};
 use crate::field::Element;
-use crate::lookups::{Columns, Form, Looked, Lookups, NotInTable, Pulled, Table, Witness};
+use crate::lookups::{self, Columns, Form, Looked, Lookups, NotInTable, Pulled, Table, Witness};
 use crate::maps::{LIMB_BITS, Map, Plus, Sum, Term, limbs_of, narrow, signed};
 use crate::order::{Order, Runs};
 use crate::weights::{BadShape, Parameters, Registered};
@@ -31,6 +35,8 @@ pub struct Registration {
     pub magnitudes: Vec<u64>,
     /// Of each operation with weights, in order.
     pub reaches: Vec<Reach>,
+    /// Of each ensemble of trees, in order.
+    pub trees: Vec<Extent>,
 }
 
 /// How far the weights of an operation carry one step of its operand, in the channel that carries it farthest.
@@ -44,12 +50,31 @@ pub struct Reach {
     pub step: u64,
 }
 
+/// How far the trees of an ensemble reach.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Extent {
+    /// Nodes on the longest way through one of them: as many steps as a proof shows of each. A registration need not show it, for a longer way is
+    /// shown by no proof.
+    #[n(0)]
+    pub depth: u32,
+    /// What the trees' greatest leaves add up to, each by its magnitude.
+    #[n(1)]
+    pub sum: u64,
+}
+
+/// Most nodes on a way.
+pub const DEPTH_MAX: u32 = 1 << 10;
+/// Most nodes of an ensemble, and numbers of its leaves: more are not shown to be trees within what a proof holds.
+pub(crate) const ROWS_MAX: usize = 1 << 20;
+
 /// Parts of a step, in which reaches are counted.
 pub const STEP_PARTS: u64 = 1 << 24;
 /// The step of a stage that carries farther than can be told. It limits nothing: what the weights add up to is then limited by the product alone.
 pub const STEP_OPEN: u64 = u64::MAX;
-/// Greatest magnitude of a bias: twice as much, and the range that shows it, stay below the middle of the field.
-const MAGNITUDE_MAX: u64 = (1 << 29) - 1;
+/// Greatest magnitude of a bias, a threshold or a leaf: four times as much, and what limbs may have beyond, stay below the field's order.
+const MAGNITUDE_MAX: u64 = 1 << 29;
+/// Most that leaves add up to: twice as much, and what limbs may have beyond, stay below the field's order.
+const SUM_MAX: u64 = (1 << 30) - (1 << 24);
 
 /// The weight of an operation that has one.
 pub(crate) fn weight_of(primitive: &Primitive) -> Option<ParameterId> {
@@ -91,10 +116,48 @@ pub(crate) fn limits(reach: Reach, requantise: &Requantise, channels: usize) -> 
 /// All parameters, in the order in which they are registered.
 #[must_use]
 pub fn elements(graph: &Graph) -> Vec<Element> {
-    Order::of(graph).elements(graph)
+    Order::of(graph).elements(parameters(graph).iter().map(AsRef::as_ref))
 }
 
-/// The greatest magnitude of a type that leaves none open: those of 32 bits are biases, which are far smaller.
+/// The elements that stand where those of `graph` would, of other parameters of its shapes.
+#[cfg(test)]
+pub(crate) fn elements_of(graph: &Graph, parameters: &[&[i32]]) -> Vec<Element> {
+    let tensor = |(tensor, elements): (&Tensor, &&[i32])| {
+        Tensor::from_elements(&tensor.value_type(), elements).expect("as many")
+    };
+    let tensors: Vec<Tensor> = graph.parameters().iter().zip(parameters).map(tensor).collect();
+    Order::of(graph).elements(tensors.iter())
+}
+
+/// All parameters as they are registered: thresholds beyond what a feature can be are at its end, which is the same trees.
+fn parameters(graph: &Graph) -> Vec<Cow<'_, Tensor>> {
+    let mut parameters: Vec<Cow<'_, Tensor>> = graph.parameters().iter().map(Cow::Borrowed).collect();
+    for (id, ends) in trees::thresholds(graph) {
+        let tensor = &graph.parameters()[id as usize];
+        let clamped = |at: usize| match at % 4 {
+            1 => tensor.at(at).clamp(ends[0], ends[1]),
+            _ => tensor.at(at),
+        };
+        let elements: Vec<i32> = (0..tensor.shape().count()).map(clamped).collect();
+        let clamped = Tensor::from_elements(&tensor.value_type(), &elements).expect("numbers of 32 bits");
+        parameters[id as usize] = Cow::Owned(clamped);
+    }
+    parameters
+}
+
+/// The graph of an architecture, with zeros for parameters, and some trees or other; `None` where these make no graph.
+pub(crate) fn without_parameters(architecture: Architecture) -> Option<Graph> {
+    let placeholders = trees::placeholders(&architecture)?;
+    let of = |(value_type, id): (&ValueType, u32)| {
+        let zeros = || vec![0; value_type.shape.count()];
+        let elements = placeholders.get(&id).cloned().unwrap_or_else(zeros);
+        Tensor::from_elements(value_type, &elements).ok()
+    };
+    let parameters = architecture.parameters.iter().zip(0..).map(of).collect::<Option<Vec<_>>>()?;
+    Graph::from_parts(architecture, parameters).ok()
+}
+
+/// The greatest magnitude of a type that leaves none open: those of 32 bits are biases and trees, which are far smaller.
 fn magnitude_of(dtype: DType) -> Option<u64> {
     match dtype {
         DType::I8 => Some(1 << 7),
@@ -135,8 +198,9 @@ impl Registration {
                 [product, step].map(|most| rounded_up(u64::try_from(most).unwrap_or(STEP_OPEN)));
             Reach { product, step }
         };
-        let magnitudes = graph.parameters().iter().map(magnitude).collect();
-        Self { registered, magnitudes, reaches: layers(graph).map(reach).collect() }
+        let magnitudes = parameters(graph).iter().map(|tensor| magnitude(tensor)).collect();
+        let reaches = layers(graph).map(reach).collect();
+        Self { registered, magnitudes, reaches, trees: trees::extents(graph) }
     }
 
     /// Whether it can be of the architecture of `graph`, of which the parameters are not looked at.
@@ -152,6 +216,7 @@ impl Registration {
             && self.registered.shape.count() == count
             && self.magnitudes.iter().zip(graph.parameters()).all(fits)
             && self.reaches.len() == layers(graph).count()
+            && trees::fit(&self.trees, graph)
             && weights.all(|tensor| depth(tensor) <= 1 << 22)
     }
 }
@@ -181,17 +246,21 @@ enum Fill {
     Limbs { start: usize, form: Arc<dyn Form>, bits: u32 },
     /// Magnitudes.
     Magnitudes { start: usize, form: Arc<dyn Form> },
+    /// Numbers that follow.
+    Numbers { start: usize, numbers: Numbers },
 }
+
+/// What is computed of a content.
+type Numbers = Box<dyn Fn(&[Element]) -> Vec<i64> + Send + Sync>;
 
 /// A registration that no run can rest on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotRegistrable {
     /// Of another architecture.
-    #[error("the registration is of another architecture, or a bias has a magnitude of 2^29 or more")]
+    #[error(
+        "the registration is of another architecture, a bias or a leaf has a magnitude above 2^29, or trees are deeper than 1,024 nodes"
+    )]
     OtherArchitecture,
-    /// Parameters that nobody may choose freely.
-    #[error("trees are not part of proofs yet: their parameters are no mere numbers")]
-    Trees,
     /// Too many parameters or openings, or none.
     #[error(transparent)]
     Shape(#[from] BadShape),
@@ -205,13 +274,18 @@ struct Builder {
     content: usize,
     looked: Vec<(Rows, Vec<Arc<dyn Form>>)>,
     fills: Vec<Fill>,
+    /// Tables that nobody is told.
+    held: Vec<Vec<Arc<dyn Form>>>,
 }
 
 /// Which table.
 #[derive(Clone, Copy, PartialEq)]
 enum Rows {
     Range(u32),
+    /// From 0 to that.
+    UpTo(u32),
     Magnitudes,
+    Held(usize),
 }
 
 impl Builder {
@@ -225,6 +299,21 @@ impl Builder {
         if bits <= LIMB_BITS.into() {
             return self.looked.push((Rows::Range(bits), vec![Arc::clone(form)]));
         }
+        self.limbs(form, bits, None);
+    }
+
+    /// That a form yields numbers from 0 to `most`, or above it by less than 2^22, of at most 31 bits.
+    fn up_to(&mut self, form: &Arc<dyn Form>, most: u64) {
+        let bits = most.max(1).ilog2() + 1;
+        if bits <= LIMB_BITS.into() {
+            let most = u32::try_from(most).expect("few bits");
+            return self.looked.push((Rows::UpTo(most), vec![Arc::clone(form)]));
+        }
+        self.limbs(form, bits, Some(most));
+    }
+
+    /// A form in limbs, of which the highest may end where `most` does.
+    fn limbs(&mut self, form: &Arc<dyn Form>, bits: u32, most: Option<u64>) {
         let count = form.count();
         let start = self.column(limbs_of(bits).count() * count);
         self.fills.push(Fill::Limbs { start, form: Arc::clone(form), bits });
@@ -232,7 +321,13 @@ impl Builder {
         let mut terms = Vec::new();
         for (limb, (below, width)) in limbs_of(bits).enumerate() {
             let column: Arc<dyn Form> = Arc::new(Columns::one(start + limb * count, count));
-            self.looked.push((Rows::Range(width), vec![column]));
+            let rows = match most {
+                Some(most) if below + width == bits => {
+                    Rows::UpTo(u32::try_from(most >> below).expect("few bits"))
+                }
+                _ => Rows::Range(width),
+            };
+            self.looked.push((rows, vec![column]));
             terms.push((start + limb * count, -Element::from_u64(1 << below)));
         }
         let back = Columns { count, constant: Element::ZERO, terms };
@@ -251,7 +346,8 @@ impl Registering {
             return Err(NotRegistrable::OtherArchitecture);
         }
         let shape = registration.registered.shape;
-        let mut builder = Builder { content: shape.taken(), looked: Vec::new(), fills: Vec::new() };
+        let mut builder =
+            Builder { content: shape.taken(), looked: Vec::new(), fills: Vec::new(), held: Vec::new() };
         let order = Order::of(graph);
         let column = |parameter: u32, constant: u64, factor: Element| -> Arc<dyn Form> {
             Arc::new(Runs { runs: order.runs(parameter), constant: Element::from_u64(constant), factor })
@@ -284,18 +380,31 @@ impl Registering {
         for ((tensor, parameter), magnitude) in
             graph.parameters().iter().zip(0..).zip(&registration.magnitudes)
         {
-            if magnitudes.contains_key(&parameter) {
+            // An ensemble of no trees has no nodes.
+            if magnitudes.contains_key(&parameter) || tensor.shape().count() == 0 {
                 continue;
             }
             let above = column(parameter, *magnitude, Element::ONE);
             match magnitude_of(tensor.dtype()) {
                 Some(known) => builder.range(&above, known.ilog2() + 1),
-                // From both ends.
+                // From both ends: `above + below` is twice the magnitude modulo the order, and less than that and the order.
                 None => {
                     let below = column(parameter, *magnitude, Element::NEG_ONE);
-                    [above, below].iter().for_each(|form| builder.range(form, magnitude.ilog2() + 2));
+                    let show = |form: &Arc<dyn Form>| match *magnitude {
+                        MAGNITUDE_MAX => builder.up_to(form, 2 * MAGNITUDE_MAX),
+                        _ => builder.range(form, magnitude.ilog2() + 2),
+                    };
+                    [above, below].iter().for_each(show);
                 }
             }
+        }
+        let forests = trees::forests(graph, |parameter| column(parameter.0, 0, Element::ONE));
+        for (forest, extent) in forests.zip(&registration.trees) {
+            let rows = forest.rows();
+            if rows > ROWS_MAX {
+                return Err(TooLarge { elements: rows }.into());
+            }
+            builder.trees(&forest, *extent, registration.magnitudes[forest.leaves_id()]);
         }
         let mut kinds: Vec<Rows> = Vec::new();
         let mut tables = Vec::new();
@@ -311,6 +420,14 @@ impl Registering {
         for rows in kinds {
             let columns: Vec<Vec<Element>> = match rows {
                 Rows::Range(bits) => vec![(0..1u32 << bits).map(Element::from_u32).collect()],
+                Rows::UpTo(most) => vec![(0..=most).map(Element::from_u32).collect()],
+                Rows::Held(number) => {
+                    let rows = lookups::Rows::Shared(std::mem::take(&mut builder.held[number]));
+                    let table = Table { rows, multiplicities: content };
+                    content += table.rows();
+                    tables.push(table);
+                    continue;
+                }
                 Rows::Magnitudes => {
                     let values = || -128..128i32;
                     let magnitudes = values().map(|value| Element::from_u32(value.unsigned_abs()));
@@ -319,7 +436,7 @@ impl Registering {
             };
             let multiplicities = content;
             content += columns[0].len();
-            tables.push(Table { columns, multiplicities });
+            tables.push(Table { rows: lookups::Rows::Told(columns), multiplicities });
         }
         let lookups = Lookups::new(content, tables, looked)?;
         Ok(Self {
@@ -349,6 +466,15 @@ impl Registering {
     /// # Panics
     /// Without parameters.
     pub fn witness(&self) -> Result<Witness, NotInTable> {
+        let mut content = self.filled();
+        let mut lists = self.lookups.lists();
+        self.lookups.list(0, &content, &mut lists);
+        self.lookups.count(&lists, &mut content)?;
+        Ok(Witness { content, lists: Some(lists) })
+    }
+
+    /// The content, but how often rows are looked up.
+    fn filled(&self) -> Vec<Element> {
         let parameters = self.parameters.as_ref().expect("the prover's");
         let mut content = vec![Element::ZERO; self.lookups.places().count];
         parameters.begin(&mut content);
@@ -358,6 +484,11 @@ impl Registering {
                     for (at, value) in form.values(&content).into_iter().enumerate() {
                         content[start + at] = Element::from_i64(signed(value).abs());
                     }
+                }
+                Fill::Numbers { start, numbers } => {
+                    let numbers = numbers(&content);
+                    let places = content[*start..].iter_mut().zip(numbers);
+                    places.for_each(|(place, number)| *place = Element::from_i64(number));
                 }
                 Fill::Limbs { start, form, bits } => {
                     let values = form.values(&content);
@@ -370,10 +501,32 @@ impl Registering {
                 }
             }
         }
+        content
+    }
+}
+
+#[cfg(test)]
+impl Registering {
+    /// What an owner commits to whatever the parameters are.
+    pub(crate) fn supposed(&self) -> Witness {
+        self.counted(self.filled())
+    }
+
+    /// A content in which what is looked up is counted as far as it can be.
+    pub(crate) fn counted(&self, mut content: Vec<Element>) -> Witness {
         let mut lists = self.lookups.lists();
         self.lookups.list(0, &content, &mut lists);
-        self.lookups.count(&lists, &mut content)?;
-        Ok(Witness { content, lists: Some(lists) })
+        let _ = self.lookups.count(&lists, &mut content);
+        Witness { content, lists: Some(lists) }
+    }
+
+    /// Where numbers begin that follow from the parameters of trees.
+    pub(crate) fn followed(&self) -> Vec<usize> {
+        let start = |fill: &Fill| match fill {
+            Fill::Numbers { start, .. } => Some(*start),
+            _ => None,
+        };
+        self.fills.iter().filter_map(start).collect()
     }
 }
 

@@ -24,6 +24,7 @@ mod sums;
 mod tables;
 mod trees;
 mod walk;
+mod ways;
 mod wide;
 
 use std::collections::HashMap;

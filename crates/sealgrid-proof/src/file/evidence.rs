@@ -32,7 +32,7 @@ use super::*;
 
 /// Kinds of operations that `arbitrary` makes graphs of; the one behind the last stands for graphs of any operations.
 pub(crate) const KINDS: u64 = 25;
-/// Tree ensembles, whose parameters cannot be registered.
+/// Tree ensembles.
 pub(crate) const TREES: u64 = 24;
 
 /// How much of the numbers of the bars was asked for, in percent; nothing where samples are enough.
@@ -305,10 +305,10 @@ fn behind_weights(graph: &Graph, random: &mut Random) -> Option<Graph> {
 fn each_case(count: usize, variables_max: usize, mut visit: impl FnMut(usize, u64, Case)) -> [usize; 2] {
     let (mut refused, mut long) = (0, 0);
     let mut next = 0;
-    // Of every two cases of a kind one is registered, but of trees.
+    // Of every two cases of a kind one is registered.
     for number in 0..count {
         let kind = number as u64 / 2 % (KINDS + 1);
-        let registered = number % 2 == 1 && kind != TREES;
+        let registered = number % 2 == 1;
         // From one case of a kind to its next the role goes on by 25, which has no factor in common with the number of roles: all roles meet all kinds.
         let role = Role::of(registered, (number / 2 - number / 52) % Role::COUNT);
         let case = loop {

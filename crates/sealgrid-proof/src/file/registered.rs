@@ -1,7 +1,8 @@
 //! What a model's owner publishes so that others can check proofs without its parameters, as a file.
 //!
 //! ```text
-//! "SGR1", then canonical CBOR: [1, public model, [parameters, openings, root], [magnitudes…], [[product, step]…], argument]
+//! "SGR1", then canonical CBOR:
+//! [1, public model, [parameters, openings, root], [magnitudes…], [[product, step]…], [[depth, sum]…], argument]
 //! ```
 //!
 //! The digest of version, registration and architecture stands in the model's identity; the argument shows that the registered parameters lie in the bounds.
@@ -12,7 +13,6 @@ use minicbor::{Decode, Encode};
 use rand_core::CryptoRng;
 use sealgrid_graph::integer::Graph;
 use sealgrid_graph::model::{Model, PublicModel, RegistrationId};
-use sealgrid_graph::tensor::Tensor;
 use sealgrid_seal::canonical;
 use sealgrid_seal::digest::{Digest, labels};
 
@@ -21,7 +21,7 @@ use crate::argument::{self, Argument, TooLarge};
 use crate::channel::ProofError;
 use crate::field::wipe;
 use crate::lookups::NotInTable;
-use crate::registration::{self, NotRegistrable, Reach, Registering, Registration};
+use crate::registration::{self, Extent, NotRegistrable, Reach, Registering, Registration};
 use crate::run::{Inputs, NotProvable, Outputs, Run, Weights};
 use crate::transcript::Transcript;
 use crate::weights::{BadShape, Parameters, Registered, Shape};
@@ -124,6 +124,8 @@ struct StoredModel {
     #[n(4)]
     reaches: Vec<Reach>,
     #[n(5)]
+    trees: Vec<Extent>,
+    #[n(6)]
     argument: StoredArgument,
 }
 
@@ -137,7 +139,8 @@ fn stored(registered: &Registered) -> StoredRegistered {
 fn id(registration: &Registration, graph: &Graph) -> RegistrationId {
     let architecture = graph.architecture().digest();
     let registered = stored(&registration.registered);
-    let bytes = canonical::encode(&(VERSION, registered, &registration.magnitudes, &registration.reaches));
+    let Registration { magnitudes, reaches, trees, .. } = registration;
+    let bytes = canonical::encode(&(VERSION, registered, magnitudes, reaches, trees));
     let digest = Digest::of(labels::MODEL_REGISTRATION, &[&bytes, &architecture.0]);
     RegistrationId { openings: registration.registered.shape.openings(), digest }
 }
@@ -154,7 +157,6 @@ impl RegisteredParameters {
     /// # Errors
     /// [`RegistrationError`].
     pub fn register(model: Model, openings: u32) -> Result<(Model, Self), RegistrationError> {
-        without_parameters(&model.public()).ok_or(NotRegistrable::Trees)?;
         let own = Self::commit(&model, openings)?;
         Registering::new(model.graph(), &own.registration)?;
         // Nobody registers what cannot be proven: one record of it, whatever it yields.
@@ -203,20 +205,14 @@ impl RegisteredParameters {
         let conversation = conversation.with_parameters(&self.parameters);
         let argument = argument::prove(&conversation, &conversation.witness()?, transcript(named), rng);
         let registration = self.registration.clone();
-        let graph = without_parameters(&model.public()).ok_or(NotRegistrable::Trees)?;
+        let graph = blind(&model.public()).ok_or(NotRegistrable::OtherArchitecture)?;
         Ok(RegisteredModel { public: model.public(), graph, registration, argument: argument? })
     }
 }
 
-/// The graph of an architecture, with zeros for parameters; `None` where these make no graph.
-fn without_parameters(public: &PublicModel) -> Option<Arc<Graph>> {
-    let architecture = public.architecture.clone();
-    let zeros = architecture.parameters.iter().map(|value_type| {
-        let zeros = vec![0; value_type.shape.count()];
-        Tensor::from_elements(value_type, &zeros).ok()
-    });
-    let zeros = zeros.collect::<Option<Vec<_>>>()?;
-    Some(Arc::new(Graph::from_parts(architecture, zeros).ok()?))
+/// The graph of an architecture, as everybody has it; `None` where there is none.
+fn blind(public: &PublicModel) -> Option<Arc<Graph>> {
+    registration::without_parameters(public.architecture.clone()).map(Arc::new)
 }
 
 impl RegisteredModel {
@@ -248,13 +244,14 @@ impl RegisteredModel {
     /// The file's bytes.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        let Registration { registered, magnitudes, reaches } = &self.registration;
+        let Registration { registered, magnitudes, reaches, trees } = &self.registration;
         let file = StoredModel {
             version: VERSION,
             public: self.public.clone(),
             registered: stored(registered),
             magnitudes: magnitudes.clone(),
             reaches: reaches.clone(),
+            trees: trees.clone(),
             argument: StoredArgument::of(&self.argument),
         };
         [&MAGIC[..], &canonical::encode(&file)].concat()
@@ -279,12 +276,13 @@ impl RegisteredModel {
             return Err(malformed());
         }
         let shape = Shape::new(count, openings).map_err(|_| malformed())?;
-        let graph = without_parameters(&file.public).ok_or_else(malformed)?;
+        let graph = blind(&file.public).ok_or_else(malformed)?;
+        let StoredModel { magnitudes, reaches, trees, .. } = file;
         let registered = Registered { shape, root };
         Ok(Self {
             public: file.public,
             graph,
-            registration: Registration { registered, magnitudes: file.magnitudes, reaches: file.reaches },
+            registration: Registration { registered, magnitudes, reaches, trees },
             argument: file.argument.read().ok_or_else(malformed)?,
         })
     }

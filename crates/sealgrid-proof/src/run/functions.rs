@@ -9,12 +9,11 @@ use super::Column;
 use super::maxima::added;
 use super::sums::Pairs;
 use super::tables::{ROWS_MAX, Rows, SPLIT_ROWS};
-use super::trees::Sparse;
 use super::walk::Builder;
 use super::wide::{Numbers, weighed};
 use crate::field::Element;
 use crate::lookups::{Columns, Form, Looked};
-use crate::maps::{Known, Weighed, narrow, signed};
+use crate::maps::{Known, Sparse, Weighed, narrow, signed};
 
 impl Builder<'_> {
     /// The output of an operation that yields `results`, from the one for `first` on, for the elements of a list, which lie among these.

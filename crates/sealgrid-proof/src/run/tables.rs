@@ -1,9 +1,12 @@
 //! Which tables a run looks something up in.
 
+use std::sync::Arc;
+
 use p3_field::PrimeCharacteristicRing as _;
 use sealgrid_graph::range::Interval;
 
 use crate::field::Element;
+use crate::lookups::{self, Form};
 use crate::maps::narrow;
 
 /// Rows above which a clamp is split.
@@ -24,10 +27,32 @@ pub(super) enum Rows {
     Parity(i64),
     /// `(x, f(x))` from `first` on.
     Function { first: i64, results: Vec<i32> },
+    /// Forms of what all records share.
+    Shared(Forms),
+    /// Forms of what each record has for itself, where their multiplicities begin among a record's places.
+    Own(Forms, usize),
+}
+
+/// Columns of a table that nobody is told.
+pub(super) struct Forms(pub(super) Vec<Arc<dyn Form>>);
+
+impl PartialEq for Forms {
+    fn eq(&self, other: &Self) -> bool {
+        let both = self.0.iter().zip(&other.0);
+        self.0.len() == other.0.len() && both.into_iter().all(|(one, other)| Arc::ptr_eq(one, other))
+    }
 }
 
 impl Rows {
-    pub(super) fn columns(self) -> Vec<Vec<Element>> {
+    pub(super) fn rows(self) -> lookups::Rows {
+        match self {
+            Self::Shared(Forms(columns)) => lookups::Rows::Shared(columns),
+            Self::Own(Forms(columns), _) => lookups::Rows::Own(columns),
+            told => lookups::Rows::Told(told.columns()),
+        }
+    }
+
+    fn columns(self) -> Vec<Vec<Element>> {
         let all = |from: Interval| (from.low..=from.high).map(Element::from_i64).collect::<Vec<_>>();
         match self {
             Self::Range(interval) => vec![all(interval)],
@@ -58,6 +83,7 @@ impl Rows {
                 let results = results.into_iter().map(Element::from_i32).collect();
                 vec![all(Interval { low: first, high: last }), results]
             }
+            Self::Shared(_) | Self::Own(..) => unreachable!("forms"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Trees that everybody knows. One leaf of each tree is selected, `Σ b = 1`; a node is passed where one of the leaves below it is selected, on its left or
+//! Trees that everybody knows; those that nobody tells are walked in [`super::ways`]. One leaf of each tree is selected, `Σ b = 1`; a node is passed where one of the leaves below it is selected, on its left or
 //! on its right. Of the nodes of one depth in a tree one at most is passed, so what each demands can be added up: `threshold − x` is not negative where
 //! it is passed on the left, `x − threshold − 1` where it is on the right.
 
@@ -15,9 +15,9 @@ use super::tables::Rows;
 use super::walk::{Builder, Value, refused};
 use super::wide::{Numbers, weighed};
 use super::{Column, NotProvable};
-use crate::field::{Challenge, Element};
+use crate::field::Element;
 use crate::lookups::{Columns, Form, Looked};
-use crate::maps::{Known, Sum, narrow, signed};
+use crate::maps::{Known, Sparse, Sum, narrow, signed};
 
 /// Most nodes on the ways to all leaves.
 const STEPS_MAX: usize = 1 << 22;
@@ -87,9 +87,6 @@ impl Builder<'_> {
         requantise: &Requantise,
     ) -> Result<Value, NotProvable> {
         let refuse = |why| refused(index, operation, why);
-        if self.private.is_some() {
-            return Err(refuse("trees that nobody tells are not part of proofs yet"));
-        }
         if ensemble.trees() == 0 {
             let base = (0..ensemble.base.shape().count()).map(|output| ensemble.base.at(output)).collect();
             let sum = Sum { constants: base, terms: Vec::new() };
@@ -206,48 +203,4 @@ fn by_ends(
     });
     let constants = constants.into_iter().map(Element::from_i64).collect();
     Arc::new(Sparse { operand: Arc::clone(bits), lines: 1, constants, terms: terms.collect() })
-}
-
-/// `constant[to] + Σ coefficient·operand[from]`, line by line.
-pub(super) struct Sparse {
-    pub(super) operand: Arc<dyn Form>,
-    pub(super) lines: usize,
-    pub(super) constants: Vec<Element>,
-    pub(super) terms: Vec<(u32, u32, Element)>,
-}
-
-impl Form for Sparse {
-    fn count(&self) -> usize {
-        self.lines * self.constants.len()
-    }
-
-    fn values(&self, content: &[Element]) -> Vec<Element> {
-        let operand = self.operand.values(content);
-        let mut sums = self.constants.repeat(self.lines);
-        let lines = operand.chunks_exact(operand.len() / self.lines);
-        for (sums, operand) in sums.chunks_exact_mut(self.constants.len()).zip(lines) {
-            for (to, from, coefficient) in &self.terms {
-                sums[*to as usize] += *coefficient * operand[*from as usize];
-            }
-        }
-        sums
-    }
-
-    fn pull(&self, weights: &[Challenge], functional: &mut [Challenge]) -> Challenge {
-        let mut pulled = vec![Challenge::ZERO; self.operand.count()];
-        let each = pulled.len() / self.lines;
-        let mut known = Challenge::ZERO;
-        for (weights, pulled) in weights.chunks_exact(self.constants.len()).zip(pulled.chunks_exact_mut(each))
-        {
-            for (to, from, coefficient) in &self.terms {
-                pulled[*from as usize] += weights[*to as usize] * *coefficient;
-            }
-            known += weights
-                .iter()
-                .zip(&self.constants)
-                .map(|(weight, constant)| *weight * *constant)
-                .sum::<Challenge>();
-        }
-        known + self.operand.pull(&pulled, functional)
-    }
 }

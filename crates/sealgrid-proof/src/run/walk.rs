@@ -16,6 +16,7 @@ use super::stage::{Part, Summed};
 use super::sums::{Pairs, Sums};
 use super::tables::{ROWS_MAX, Rows};
 use super::trees::Ensemble;
+use super::ways::Forest;
 use super::wide::{Limb, Limbs, is_told, weighed};
 use super::{Above, Column, Inputs, NotProvable, TOO_LARGE, Tied, Weights};
 use crate::argument::TooLarge;
@@ -60,6 +61,8 @@ pub(super) struct Builder<'b> {
     /// Inputs that are told, and where the next stands.
     pub(super) shown: Vec<(usize, Vec<i32>)>,
     next_shown: usize,
+    /// The place that holds the record's number, where trees are private.
+    pub(super) number: usize,
     pub(super) columns: Vec<Column>,
     pub(super) tables: Vec<Rows>,
     pub(super) looked: Vec<Looked>,
@@ -67,8 +70,9 @@ pub(super) struct Builder<'b> {
     /// Places that stand first, for the sums.
     pub(super) reserved: usize,
     pub(super) sums: Sums,
-    /// Operations with private weights so far.
+    /// Operations with private weights so far, and private ensembles.
     weighted: usize,
+    pub(super) ensembles: usize,
     /// Private parameters that are values themselves: their sums, and where they stand.
     pub(super) constants: Vec<(usize, usize)>,
     pub(super) input_forms: Vec<Arc<dyn Form>>,
@@ -98,6 +102,11 @@ impl<'b> Hiding<'b> {
             return Err(of_value(0, "registration", "it is of another architecture"));
         }
         Ok(Self { registration, order: Order::of(graph), values: HashMap::new() })
+    }
+
+    /// Where a parameter stands among the places that is a value itself, or part of trees.
+    pub(super) fn start(&self, id: ParameterId) -> usize {
+        self.values[&id.0]
     }
 }
 
@@ -142,7 +151,10 @@ impl<'b> Builder<'b> {
             Inputs::Public(_) => graph.inputs().iter().map(|value_type| value_type.shape.count()).sum(),
             Inputs::Private(_) | Inputs::Committed(..) => 0,
         };
-        let open_places = reserved + shown;
+        // What says which record it is.
+        let numbered = private.is_some() && has_trees(graph);
+        let number = reserved + shown;
+        let open_places = number + usize::from(numbered);
         let mut content = open_places;
         let types = [
             graph.inputs().to_vec(),
@@ -165,6 +177,7 @@ impl<'b> Builder<'b> {
             own: content,
             shown: Vec::new(),
             next_shown: reserved,
+            number,
             columns: Vec::new(),
             tables: Vec::new(),
             looked: Vec::new(),
@@ -172,6 +185,7 @@ impl<'b> Builder<'b> {
             reserved,
             sums: Sums { parameters: shape.map_or(0, Shape::elements), ..Sums::default() },
             weighted: 0,
+            ensembles: 0,
             constants: Vec::new(),
             input_forms: Vec::new(),
             tied,
@@ -180,6 +194,10 @@ impl<'b> Builder<'b> {
             parities: Vec::new(),
             open: if open { ends(graph) } else { vec![false; graph.operations().len()] },
         };
+        if numbered {
+            let records = (0..records).map(|record| i32::try_from(record).expect("at most 2^24"));
+            builder.shown.push((number, records.collect()));
+        }
         builder.hold_constants(graph);
         let outputs = graph.interpret(&mut builder)?;
         Ok((builder, outputs))
@@ -189,10 +207,12 @@ impl<'b> Builder<'b> {
     pub(super) fn lookups(&mut self) -> Result<Lookups, TooLarge> {
         let mut content = self.content;
         let tables = std::mem::take(&mut self.tables).into_iter().map(|rows| {
-            let columns = rows.columns();
-            let multiplicities = content;
-            content += columns[0].len();
-            Table { columns, multiplicities }
+            if let Rows::Own(_, multiplicities) = rows {
+                return Table { rows: rows.rows(), multiplicities };
+            }
+            let table = Table { rows: rows.rows(), multiplicities: content };
+            content += table.rows();
+            table
         });
         let tables = tables.collect();
         let own = self.own..self.content;
@@ -221,11 +241,15 @@ impl<'b> Builder<'b> {
         })
     }
 
-    /// Registered parameters that are values themselves: sums of nothing else, to which elements that all records share are equal.
+    /// Registered parameters that are values themselves, or trees: sums of nothing else, to which elements that all records share are equal.
     fn hold_constants(&mut self, graph: &Graph) {
         let Some(private) = &mut self.private else { return };
         for (id, count) in constants_of(graph) {
             let (sums, start) = (self.sums.count, self.content);
+            private.values.insert(id, start);
+            if count == 0 {
+                continue;
+            }
             let entries = (0..narrow(count)).collect();
             let layer = Layer { weighted: None, added: private.order.line(id), entries, sums };
             self.columns.push(Column::Sums(self.sums.layers.len()));
@@ -234,7 +258,6 @@ impl<'b> Builder<'b> {
             let [sums, own] =
                 [sums, start].map(|start| -> Arc<dyn Form> { Arc::new(Columns::one(start, count)) });
             self.equal.push([sums, own]);
-            private.values.insert(id, start);
             self.constants.push((self.sums.layers.len() - 1, start));
             self.content += count;
         }
@@ -243,7 +266,7 @@ impl<'b> Builder<'b> {
 
     /// A registered parameter's elements, which are a value.
     fn constant(&self, id: ParameterId, count: usize) -> Option<Arc<dyn Form>> {
-        let start = self.private.as_ref()?.values[&id.0];
+        let start = self.private.as_ref()?.start(id);
         Some(Arc::new(Columns::one(start, count)))
     }
 
@@ -661,6 +684,10 @@ impl Interpreter for Builder<'_> {
             Primitive::ReciprocalSquareRoot { bits } => {
                 self.inverse(index, operation, operands[0], Inverse::OfRoot(*bits))
             }
+            Primitive::TreeEnsemble { roots, nodes, leaves, base, requantise } if self.private.is_some() => {
+                let forest = Forest::new([*roots, *nodes, *leaves, *base], parameters, operands[0].axes[1]);
+                self.hidden_trees(index, operation, operands[0], &forest, requantise)
+            }
             Primitive::TreeEnsemble { roots, nodes, leaves, base, requantise } => {
                 let [roots, nodes, leaves, base] =
                     [roots, nodes, leaves, base].map(|id| &parameters[id.0 as usize]);
@@ -679,13 +706,20 @@ fn weighted_sums(graph: &Graph, weights: Weights<'_>) -> usize {
     sums.map(|operation| operation.output.shape.count()).chain(constants).sum()
 }
 
-/// The parameters that are values themselves, and their lengths.
+/// The parameters that are values themselves, or trees, and their lengths.
 fn constants_of(graph: &Graph) -> BTreeMap<u32, usize> {
     let of = |operation: &Operation| match operation.primitive {
-        Primitive::Constant { tensor } => Some((tensor.0, operation.output.shape.count())),
-        _ => None,
+        Primitive::Constant { tensor } => vec![tensor],
+        Primitive::TreeEnsemble { roots, nodes, leaves, base, .. } => vec![roots, nodes, leaves, base],
+        _ => Vec::new(),
     };
-    graph.operations().iter().filter_map(of).collect()
+    let count = |id: ParameterId| (id.0, graph.parameters()[id.0 as usize].shape().count());
+    graph.operations().iter().flat_map(of).map(count).collect()
+}
+
+fn has_trees(graph: &Graph) -> bool {
+    let operations = graph.operations().iter();
+    operations.into_iter().any(|operation| matches!(operation.primitive, Primitive::TreeEnsemble { .. }))
 }
 
 /// `(result, operand)` for every element of a result of shape `to`.

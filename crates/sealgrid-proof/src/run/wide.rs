@@ -181,7 +181,7 @@ pub(super) fn is_told(range: Interval) -> bool {
 }
 
 /// Whether what is equal modulo the order is equal, of numbers from one range and numbers from the other.
-fn is_equal(one: [i128; 2], other: [i128; 2]) -> bool {
+pub(super) fn is_equal(one: [i128; 2], other: [i128; 2]) -> bool {
     one[1].max(other[1]) - one[0].min(other[0]) < ORDER
 }
 
@@ -316,7 +316,7 @@ impl Builder<'_> {
     }
 
     /// Columns for limbs that make the numbers of the range, and as few others as keep them apart in the field.
-    fn limbs_of(&mut self, of: Of, range: Interval, count: usize) -> Limbs {
+    pub(super) fn limbs_of(&mut self, of: Of, range: Interval, count: usize) -> Limbs {
         let bits = (range.high - range.low).max(1).ilog2() + 1;
         self.limbs_in(of, range, limbs_of(bits).collect(), count)
     }

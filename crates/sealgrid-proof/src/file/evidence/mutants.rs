@@ -7,7 +7,7 @@ use super::structure::{Fields, Tree};
 use super::*;
 
 /// Fields that some mutant must have changed, whatever else there is.
-const CLASSES: [&str; 24] = [
+const CLASSES: [&str; 25] = [
     ".proof statement version",
     ".proof statement model",
     ".proof statement nonce",
@@ -28,6 +28,7 @@ const CLASSES: [&str; 24] = [
     ".sgr registered root",
     ".sgr magnitudes *",
     ".sgr reaches *",
+    ".sgr trees *",
     ".sgr argument wires",
     ".opening nonce",
     ".opening key",
@@ -127,7 +128,7 @@ fn no_file_with_one_thing_changed_is_taken() {
         }));
     }
     // Told and registered ones of each kind; of a sample, of some kinds.
-    let _ = each_case(subjects, 14, |number, seed, case| {
+    let mut visit = |number: usize, seed: u64, case: Case| {
         let role = case.role;
         role.words().into_iter().for_each(|word| roles.add(word));
         completeness::words(case.model.graph()).into_iter().for_each(|word| roles.add(word));
@@ -175,7 +176,15 @@ fn no_file_with_one_thing_changed_is_taken() {
             }
         }
         say(&format!("{} of {subjects} proofs, {total} mutants", number + 1));
-    });
+    };
+    let _ = each_case(subjects, 14, &mut visit);
+    // A sample ends before there are trees, of which a registration tells more.
+    let trees = |seed| Case::new(graph(TREES, true, seed)?, Role::of(true, 2), seed, 14).ok();
+    if let (true, Some((seed, case))) =
+        (either(true, false), (0..200).find_map(|seed| Some((seed, trees(seed)?))))
+    {
+        visit(subjects, seed, case);
+    }
     classes.print("mutants by field:");
     ways.print("mutants by how they were made:");
     roles.print("proofs that were changed, by operator and role:");

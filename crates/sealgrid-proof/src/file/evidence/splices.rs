@@ -248,6 +248,7 @@ fn no_registration_is_put_together_from_parts_of_others() {
             if has(2) {
                 model.registration.magnitudes.clone_from(&from.registration.magnitudes);
                 model.registration.reaches.clone_from(&from.registration.reaches);
+                model.registration.trees.clone_from(&from.registration.trees);
             }
             if has(3) {
                 model.argument.commitment = from.argument.commitment.clone();

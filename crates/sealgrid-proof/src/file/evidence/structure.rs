@@ -70,7 +70,7 @@ fn name(of: &str, index: usize) -> Option<&'static str> {
             &["version", "model", "nonce", "records", "inputs", "outputs", "weights private"]
         }
         ".proof argument" | ".sgr argument" => &["commitment", "wires", "attached", "last", "opening"],
-        ".sgr" => &["version", "public", "registered", "magnitudes", "reaches", "argument"],
+        ".sgr" => &["version", "public", "registered", "magnitudes", "reaches", "trees", "argument"],
         ".sgr registered" => &["parameters", "openings", "root"],
         ".sgr public" => &["card", "architecture", "parameter root", "registration"],
         ".opening" => &["version", "nonce", "side", "key", "batches"],

@@ -370,9 +370,9 @@ fn the_two_witnesses_of_a_setting_have_one_statement() {
             let model = setting.model(kind, &mut rng(1));
             let parameters =
                 Parameters::bare(Rows::new(9, 2).expect("few"), &registration::elements(model.graph()));
-            let Registration { magnitudes, reaches, .. } =
+            let Registration { magnitudes, reaches, trees, .. } =
                 Registration::of(model.graph(), parameters.registered().clone());
-            (magnitudes, reaches)
+            (magnitudes, reaches, trees)
         });
         assert_eq!(bounds[0], bounds[1], "{}", setting.name);
     }
