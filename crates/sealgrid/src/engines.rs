@@ -35,8 +35,7 @@ pub fn kernels() -> String {
 }
 
 /// What a registration tells of the weights.
-pub const REGISTRATION_TELLS: &str =
-    "the model's architecture; how far each layer reaches (two numbers a layer, one a bias, of ten bits)";
+pub const REGISTRATION_TELLS: &str = "the model's architecture; how far each layer reaches (two numbers a layer, one a bias, of ten bits); how deep trees are, and how far they reach";
 
 /// The parameters of a registered model.
 pub fn parameters(model: &Model) -> Result<RegisteredParameters, Failure> {

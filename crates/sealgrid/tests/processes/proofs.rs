@@ -11,8 +11,12 @@ struct Served {
 const RUN: [&str; 6] = ["run", "r.sgm", "--input", "some.csv", "--grid", "grid"];
 
 fn served() -> Served {
+    served_with("breast-cancer-mlp")
+}
+
+fn served_with(model: &str) -> Served {
     let home = Home::new();
-    let plain = home.import("breast-cancer-mlp", "breast-cancer");
+    let plain = home.import(model, "breast-cancer");
     home.json(&["model", "register", text(&plain), "--out", "r.sgm", "--openings", "10"]);
     let table = std::fs::read_to_string(test_data("breast-cancer")).expect("shipped");
     let some: Vec<&str> = table.lines().take(6).collect();
@@ -98,6 +102,19 @@ fn a_registered_model_is_published_with_its_openings_and_proven_at_once() {
     // Who has it already gets no more.
     let again = home.json(&["model", "publish", "r.sgm", "--grid", "grid"]);
     assert!(again["openings_each"].is_null(), "{again}");
+}
+
+#[test]
+fn a_proven_job_over_trees_tells_them_to_nobody_but_its_node() {
+    let Served { home, _up } = served_with("breast-cancer-gbt");
+    let proven = home.json(&[&RUN[..], &["--verify", "proof", "--receipt", "t.receipt"]].concat());
+    assert_eq!((&proven["verification"], &proven["faults"]), (&"proof".into(), &serde_json::json!([])));
+    let quorum = home.json(&[&RUN[..], &["--verify", "quorum:3"]].concat());
+    assert_eq!(proven["results"], quorum["results"], "the same to the last digit");
+    let stranger = Home::new();
+    std::fs::copy(home.path("t.receipt"), stranger.path("t.receipt")).expect("room");
+    let verdict = stranger.json(&["verify", "t.receipt", "--roots", text(&home.path("grid/roots"))]);
+    assert_eq!(verdict["verdicts"][0]["accepted"], true, "{verdict}");
 }
 
 /// The header of a `.npy` file, and its float32 elements.
