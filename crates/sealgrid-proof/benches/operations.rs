@@ -13,7 +13,7 @@ use rand_core::SeedableRng as _;
 use sealgrid_graph::execute::{Batch, Executor as _};
 use sealgrid_graph::integer::{Builder, Graph, Primitive, Requantise, ValueType};
 use sealgrid_graph::reference::Reference;
-use sealgrid_graph::tensor::{DType, Shape};
+use sealgrid_graph::tensor::{DType, Shape, Tensor};
 use sealgrid_proof::registration::{self, Registration};
 use sealgrid_proof::run::{Inputs, Run, Weights};
 use sealgrid_proof::weights::Parameters;
@@ -62,12 +62,58 @@ fn main() {
         let records = sealgrid_graph::arbitrary::inputs(&graph, 1, 1);
         measure(name, &graph, &records);
     }
+    for (trees, depth) in [(10, 3), (50, 4)] {
+        let graph = forest(trees, depth);
+        for records in [1, 64] {
+            let name = format!("{trees} trees of depth {depth} on 30 features, {records} records");
+            let records = sealgrid_graph::arbitrary::inputs(&graph, records, 1);
+            measure(&name, &graph, &records);
+            measure_private(&name, &graph, &records);
+        }
+    }
     for layers in [1, 2] {
         let size = Size { tokens: 16, width: 64, heads: 4, inner: 256, layers };
         let (graph, records) = encoder(size, 1);
         measure(&format!("{size:?}"), &graph, &records);
         measure_private(&format!("{size:?}"), &graph, &records);
     }
+}
+
+/// So many full trees of a depth over 30 features of 16 bits, with two outputs.
+fn forest(trees: i32, depth: u32) -> Arc<Graph> {
+    let (nodes, leaves) = ((1 << depth) - 1, 1 << depth);
+    let mut builder =
+        Builder::new(vec![ValueType { dtype: DType::I16, shape: Shape::new(&[1, 30]).expect("small") }]);
+    let x = builder.input(0);
+    let node = |at: i32| {
+        let (tree, within) = (at / nodes, at % nodes);
+        let child = |side: i32| match 2 * within + side {
+            child if child < nodes => tree * nodes + child,
+            leaf => -1 - (tree * leaves + leaf - nodes),
+        };
+        [at * 7 % 30, (at * 1999) % 60_000 - 30_000, child(1), child(2)]
+    };
+    let mut table = |axes: [i32; 2], elements: Vec<i32>| {
+        let axes = axes.map(|axis| usize::try_from(axis).expect("small"));
+        let axes = if axes[1] == 0 { &axes[..1] } else { &axes[..] };
+        let value_type = ValueType { dtype: DType::I32, shape: Shape::new(axes).expect("small") };
+        builder.parameter(Tensor::from_elements(&value_type, &elements).expect("filled"))
+    };
+    let roots = table([trees + 1, 0], (0..=trees).map(|tree| tree * nodes).collect());
+    let children = table([trees * nodes, 4], (0..trees * nodes).flat_map(node).collect());
+    let values = (0..trees * leaves * 2).map(|at| (at * 7919) % 200_000 - 100_000);
+    let leaves = table([trees * leaves, 2], values.collect());
+    let base = table([2, 0], vec![5, -5]);
+    let requantise = Requantise {
+        multipliers: vec![1],
+        shifts: vec![0],
+        low: i32::MIN,
+        high: i32::MAX,
+        output: DType::I32,
+    };
+    let ensemble = Primitive::TreeEnsemble { roots, nodes: children, leaves, base, requantise };
+    let y = builder.push("trees", ensemble, &[x]).expect("valid");
+    Arc::new(builder.finish(vec![y]).expect("valid"))
 }
 
 fn measure(name: &str, graph: &Arc<Graph>, records: &[Batch]) {
