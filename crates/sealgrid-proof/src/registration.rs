@@ -17,6 +17,7 @@ use sealgrid_graph::tensor::{DType, Tensor};
 use crate::argument::{Conversation, Later, TooLarge};
 use crate::channel::{ProofError, Prover, Verifier};
 use crate::field::Element;
+use crate::level::Level;
 use crate::lookups::{Columns, Form, Looked, Lookups, NotInTable, Pulled, Table, Witness};
 use crate::maps::{LIMB_BITS, Map, Plus, Sum, Term, limbs_of, narrow, signed};
 use crate::order::{Order, Runs};
@@ -378,6 +379,10 @@ impl Registering {
 }
 
 impl Conversation for Registering {
+    fn level(&self) -> Level {
+        self.registered.shape.level()
+    }
+
     fn content(&self) -> usize {
         self.lookups.content()
     }
