@@ -56,6 +56,12 @@ impl Level {
     }
 }
 
+/// Bits of soundness of two things that both must hold: their errors add up.
+#[must_use]
+pub fn joined(one: f64, other: f64) -> f64 {
+    -((-one).exp2() + (-other).exp2()).log2()
+}
+
 impl std::fmt::Display for Level {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} bits", self.bits())

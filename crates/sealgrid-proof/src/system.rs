@@ -12,7 +12,7 @@ use crate::file::{
     self, Proof, ProveError, Records, RegisteredModel, RegisteredParameters, RegistrationError, Results,
     Values, VerifyError,
 };
-use crate::level::Level;
+use crate::level::{Level, joined};
 use crate::values;
 
 /// What proofs rest on, for people.
@@ -146,7 +146,7 @@ impl<R: CryptoRng> Verifier for ModelVerifier<R> {
             return Err(rejected(&VerifyError::OtherStatement));
         }
         let bits = proof.verify_registered(&self.published, &mut (self.entropy)());
-        let bits = bits.map_err(|error| rejected(&error))?.min(self.bits);
+        let bits = joined(bits.map_err(|error| rejected(&error))?, self.bits);
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "some hundred bits")]
         let tenths = (bits * 10.0).floor() as u32;
         Ok(tenths)

@@ -12,6 +12,7 @@ pub use sealgrid_proof::file::{
     RegisteredParameters, Results, Values,
 };
 pub use sealgrid_proof::level::Level;
+use sealgrid_proof::level::joined;
 use sealgrid_proof::registration::NotRegistrable;
 pub use sealgrid_proof::system::ASSUMES as PROOFS_ASSUME;
 use sealgrid_proof::system::System;
@@ -135,13 +136,13 @@ impl Checker {
         }
     }
 
-    /// Checks a proof, and the registration that it rests on; yields the fewer bits of soundness of both.
+    /// Checks a proof, and the registration that it rests on; yields the bits of soundness of both together.
     pub fn verify(&self, proof: &Proof) -> Result<f64, Failure> {
         match self {
             Self::Owner(model, own) => {
                 proof.verify(model, own.as_ref(), &mut crate::entropy()).map_err(|error| not_proven(&error))
             }
-            Self::Anybody(model) => Ok(verify_registration(model)?.min(verify_registered(proof, model)?)),
+            Self::Anybody(model) => Ok(joined(verify_registration(model)?, verify_registered(proof, model)?)),
         }
     }
 }
