@@ -122,13 +122,13 @@ impl Model {
         self.registration
     }
 
-    /// The seed of a registration with so many openings, derived from all salts: who has the model can make the registration again, and nobody
+    /// The seed of a registration with so many openings, for proofs of so many bits, derived from all salts: who has the model can make the registration again, and nobody
     /// else. Without parameters it is no secret, and nothing needs one.
     #[must_use]
-    pub fn registration_seed(&self, openings: u32) -> Secret<32> {
-        let openings = openings.to_le_bytes();
+    pub fn registration_seed(&self, openings: u32, bits: u8) -> Secret<32> {
+        let (openings, bits) = (openings.to_le_bytes(), [bits]);
         let salts = self.salts.iter().map(|salt| salt.0.expose().as_slice());
-        let parts: Vec<&[u8]> = std::iter::once(openings.as_slice()).chain(salts).collect();
+        let parts: Vec<&[u8]> = [openings.as_slice(), bits.as_slice()].into_iter().chain(salts).collect();
         Secret::new(Digest::of(labels::MODEL_REGISTRATION_SEED, &parts).0)
     }
 

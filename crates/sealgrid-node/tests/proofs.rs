@@ -13,6 +13,7 @@ use sealgrid_node::client::{ClientError, GridClient, Job, Outcome, Progress};
 use sealgrid_node::fault::Fault;
 use sealgrid_node::grid::GridPlan;
 use sealgrid_proof::file::RegisteredParameters;
+use sealgrid_proof::level::Level;
 use sealgrid_proof::system::System;
 use sealgrid_protocol::claims::{EvidenceKind, FaultKind};
 use sealgrid_protocol::job::client::Reason;
@@ -28,7 +29,8 @@ fn system() -> Arc<dyn ProofSystem> {
 /// A grid whose nodes prove runs of the small model, and may make so many proofs each.
 fn grid(nodes: usize, openings: u32, faults: &[(usize, Fault)]) -> Grid {
     let folder = tempfile::tempdir().expect("a folder");
-    let (model, _) = RegisteredParameters::register(small_model(), 64).expect("registrable");
+    let (model, _) =
+        RegisteredParameters::register(small_model(), 64, Level::default()).expect("registrable");
     let path: PathBuf = folder.path().join("small.sgm");
     std::fs::write(&path, model.to_bytes()).expect("written");
     let plan = GridPlan {

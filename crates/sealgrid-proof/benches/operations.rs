@@ -14,6 +14,7 @@ use sealgrid_graph::execute::{Batch, Executor as _};
 use sealgrid_graph::integer::{Builder, Graph, Primitive, Requantise, ValueType};
 use sealgrid_graph::reference::Reference;
 use sealgrid_graph::tensor::{DType, Shape, Tensor};
+use sealgrid_proof::level::Level;
 use sealgrid_proof::registration::{self, Registration};
 use sealgrid_proof::run::{Inputs, Run, Weights};
 use sealgrid_proof::weights::Parameters;
@@ -123,7 +124,7 @@ fn measure(name: &str, graph: &Arc<Graph>, records: &[Batch]) {
 /// With these parameters registered, and told to nobody.
 fn measure_private(name: &str, graph: &Arc<Graph>, records: &[Batch]) {
     let elements = registration::elements(graph);
-    let parameters = Parameters::commit(&elements, 32, &Secret::new([1; 32])).expect("few");
+    let parameters = Parameters::commit(Level::default(), &elements, 32, &Secret::new([1; 32])).expect("few");
     let registration = Registration::of(graph, parameters.registered().clone());
     measure_with(
         &format!("{name}, weights private"),
@@ -143,7 +144,8 @@ fn measure_with(
     let outputs = prepared.run(records, &mut ()).expect("runs");
     let (mut proven, mut checked, mut bytes, mut bits) = (f64::MAX, f64::MAX, 0, 0.0);
     let transcript = || Transcript::new(labels::GRAPH_ARCHITECTURE);
-    let weights = private.map_or(Weights::Public, |(_, registration)| Weights::Private(registration));
+    let weights =
+        private.map_or(Weights::Public(Level::default()), |(_, registration)| Weights::Private(registration));
     for _ in 0..3 {
         let run = || Run::new(graph, weights, Inputs::Private(records[0].records()), outputs.clone());
         let started = Instant::now();

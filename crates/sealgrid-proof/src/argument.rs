@@ -32,6 +32,7 @@ use crate::field::{
 };
 use crate::hidden::Hidden;
 use crate::last::{self, Block, Last};
+use crate::level::Level;
 use crate::lookups::{Pulled, Witness};
 use crate::threads::both;
 use crate::transcript::Transcript;
@@ -233,6 +234,9 @@ pub type Later<'c> = Box<dyn FnOnce() -> Result<Vec<ContentClaim>, ProofError> +
 
 /// What is said about the content, by both sides alike.
 pub trait Conversation {
+    /// What its proof is made for.
+    fn level(&self) -> Level;
+
     /// Elements of the content.
     fn content(&self) -> usize;
 
@@ -286,12 +290,20 @@ pub struct Argument {
     pub opening: Vec<u8>,
 }
 
-/// A conversation has more content and pads than a vector may have elements.
+/// Too much for one proof.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a proof of {elements} elements; 2^24 are the most")]
-pub struct TooLarge {
-    /// Elements that are needed.
-    pub elements: usize,
+pub enum TooLarge {
+    /// A conversation has more content and pads than a vector may have elements.
+    #[error("a proof of {0} elements; 2^24 are the most")]
+    Elements(usize),
+    /// Of a proof as long as this one more bits are lost than its level leaves.
+    #[error("a proof of 2^{variables} elements does not reach {level}")]
+    Level {
+        /// What was asked for.
+        level: Level,
+        /// Logarithm of the vector's length.
+        variables: usize,
+    },
 }
 
 /// Where everything stands in the vector.
@@ -311,7 +323,7 @@ impl Layout {
     fn of(conversation: &impl Conversation) -> Result<Self, TooLarge> {
         let (content, pads, second) = (conversation.content(), conversation.pads(), conversation.second());
         let known = content + DEGREE * pads;
-        let first = second.map(|_| Shape::of_first(known));
+        let first = second.map(|_| Shape::of_first(conversation.level(), known));
         // Aligned, so that what weighs rows of it is a product.
         let start = match (second, first) {
             (Some(second), Some(first)) => second.next_multiple_of(first.row()),
@@ -321,7 +333,7 @@ impl Layout {
         let elements = |variables| taken + (1 << Block::variables_for(variables));
         let variables = (VARIABLES_MIN..=VARIABLES_MAX)
             .find(|variables| elements(*variables) <= 1 << variables)
-            .ok_or_else(|| TooLarge { elements: elements(VARIABLES_MAX) })?;
+            .ok_or_else(|| TooLarge::Elements(elements(VARIABLES_MAX)))?;
         let block = Block::variables_for(variables);
         let last = (1 << (variables - block)) - 1;
         Ok(Self { start, content, pads, first, variables, block: Block { number: last, variables: block } })
@@ -392,9 +404,27 @@ impl Merged {
 /// Variables of the vector that a conversation needs.
 ///
 /// # Errors
-/// [`TooLarge`] when there is no room for it.
+/// [`TooLarge`] when there is no room for it, or its level out of reach.
 pub fn variables(conversation: &impl Conversation) -> Result<usize, TooLarge> {
-    Ok(Layout::of(conversation)?.variables)
+    let layout = Layout::of(conversation)?;
+    let (level, variables) = (conversation.level(), layout.variables);
+    if soundness(conversation, &layout, SPOKEN_MAX) < f64::from(level.bits()) {
+        return Err(TooLarge::Level { level, variables });
+    }
+    Ok(variables)
+}
+
+/// More than what is said in any conversation adds to the numerator of its error, and the claims that are left.
+const SPOKEN_MAX: u64 = 1 << 20;
+
+/// Bits of soundness, all steps added up, where what is said and the claims that are left add so much to the numerator of the error.
+fn soundness(conversation: &impl Conversation, layout: &Layout, spoken: u64) -> f64 {
+    let errors = spoken + conversation.errors() + last::errors(layout.variables, layout.block);
+    let first = layout.first.map(|shape| Registered { shape, root: [0; 32] });
+    let (first_errors, first_missed) = first.map_or((0, 0.0), |first| (first.errors(), first.missed()));
+    let interactive = (-soundness_bits(errors + first_errors)).exp2();
+    let opening = (-opening_bits(conversation.level(), layout.variables)).exp2();
+    -(interactive + first_missed + conversation.missed() + opening).log2()
 }
 
 /// Commits to the content and shows what the conversation says of it. `transcript` has absorbed the statement.
@@ -412,7 +442,7 @@ pub fn prove(
 ) -> Result<Argument, TooLarge> {
     assert!(witness.content.len() == conversation.content(), "the conversation's content");
     let layout = Layout::of(conversation)?;
-    let scheme = Scheme::new(layout.variables, rng);
+    let scheme = Scheme::new(conversation.level(), layout.variables, rng);
     let pads = Pads::random(rng, layout.pads);
     let prover = Committing { layout, scheme: &scheme, pads: &pads };
     let Said { sent, pulled, transcript, committed } = match layout.first {
@@ -548,7 +578,7 @@ pub fn verify(
     rng: &mut impl CryptoRng,
 ) -> Result<f64, ProofError> {
     let layout = Layout::of(conversation).map_err(|_| ProofError::TooLong)?;
-    let scheme = Scheme::new(layout.variables, rng);
+    let scheme = Scheme::new(conversation.level(), layout.variables, rng);
     if layout.first.is_none() {
         scheme.absorb(&mut transcript, &argument.commitment);
     }
@@ -570,12 +600,9 @@ pub fn verify(
     };
     let (opened, shown) = both(opened, shown);
     opened?;
-    let errors = errors + shown? + conversation.errors() + last::errors(layout.variables, layout.block);
-    let first = layout.first.map(|shape| Registered { shape, root: [0; 32] });
-    let (first_errors, first_missed) = first.map_or((0, 0.0), |first| (first.errors(), first.missed()));
-    let interactive = (-soundness_bits(errors + first_errors)).exp2();
-    Ok(-(interactive + first_missed + conversation.missed() + (-opening_bits(layout.variables)).exp2())
-        .log2())
+    let bits = soundness(conversation, &layout, errors + shown?);
+    // An honest prover had none of these begun.
+    if bits < f64::from(conversation.level().bits()) { Err(ProofError::Weak) } else { Ok(bits) }
 }
 
 #[cfg(test)]

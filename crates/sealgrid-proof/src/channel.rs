@@ -23,6 +23,9 @@ pub enum ProofError {
     /// Something it shows is not what it must be.
     #[error("the proof does not hold")]
     Wrong,
+    /// It is longer than what it was made for allows: too many bits of soundness are lost.
+    #[error("a proof as long as this one does not reach what it was made for")]
+    Weak,
 }
 
 /// Pads of one proof: uniform, used once each, forgotten when dropped.

@@ -23,6 +23,7 @@ use serde::de::DeserializeOwned;
 use crate::channel::ProofError;
 use crate::field::{Challenge, Element, soundness_bits};
 use crate::last::Opening;
+use crate::level::Level;
 use crate::transcript::{Challenger, LIBRARY_WORK_BITS, Transcript, WORK_BITS};
 
 /// Elements by which each leaf of a tree is salted: 124 bits.
@@ -73,8 +74,6 @@ pub(crate) fn guarded<E>(verify: impl FnOnce() -> Result<(), E>) -> Result<(), P
 pub const VARIABLES_MIN: usize = 14;
 /// Most variables of a vector: 2^24 elements.
 pub const VARIABLES_MAX: usize = 24;
-/// Bits by which positions that are drawn miss a word that they should not, beside the work before they are drawn: 104 in all.
-const QUERY_BITS: usize = 104 - WORK_BITS;
 /// Most bytes of an opening, for any vector.
 pub const OPENING_BYTES_MAX: usize = 4 << 20;
 
@@ -128,9 +127,9 @@ impl Scheme {
     ///
     /// # Panics
     /// When `variables` is not between [`VARIABLES_MIN`] and [`VARIABLES_MAX`].
-    pub fn new(variables: usize, rng: &mut impl CryptoRng) -> Self {
+    pub fn new(level: Level, variables: usize, rng: &mut impl CryptoRng) -> Self {
         assert!((VARIABLES_MIN..=VARIABLES_MAX).contains(&variables), "a vector of a supported length");
-        let config = config(variables);
+        let config = config(level, variables);
         let trees = trees(StdRng::from_rng(rng));
         let library = Library::new(config, Radix2DFTSmallBatch::default(), trees, StdRng::from_rng(rng));
         Self { library, variables }
@@ -232,22 +231,23 @@ const MASK_LOG_INVERSE_RATE: usize = 3;
 /// The decoding radius is the unique one. Within Johnson's an opening would be a third shorter, but the error of the masked base
 /// case grows with the product of the list sizes of all its codes (eprint 2026/391, construction 7.2), which leaves 66 proven
 /// bits for 2^15 elements and none for 2^23; within the unique radius each list has one entry.
-fn config(variables: usize) -> Config {
+fn config(level: Level, variables: usize) -> Config {
     let geometry = geometry(variables);
     // The library takes a code's rate for that of its message alone. What hides the message fills the code, too, and brings it nearer to others: so more
     // positions are asked for, until they are enough for the code as it is.
-    let levels = QUERY_BITS + LIBRARY_WORK_BITS..;
-    let configs = levels.map(|level| geometry.config(variables, level));
-    let enough = |config: &Config| rounds_bits(config).all(|bits| bits >= QUERY_BITS as f64);
+    let wanted = level.query_bits() - WORK_BITS;
+    let asked = wanted + LIBRARY_WORK_BITS..;
+    let configs = asked.map(|asked| geometry.config(variables, asked));
+    let enough = |config: &Config| rounds_bits(config).all(|bits| bits >= wanted as f64);
     configs.take(32).find(enough).expect("a test makes every length")
 }
 
 type Config = ZkWhirConfig<Challenge, Element, Challenger>;
 
 impl Geometry {
-    fn config(&self, variables: usize, level: usize) -> Config {
+    fn config(&self, variables: usize, asked: usize) -> Config {
         let parameters = ProtocolParameters {
-            security_level: level,
+            security_level: asked,
             pow_bits: LIBRARY_WORK_BITS,
             // Each codeword has half the length of the one before.
             round_log_inv_rates: Vec::new(),
@@ -279,8 +279,8 @@ fn rounds_bits(config: &Config) -> impl Iterator<Item = f64> {
 /// # Panics
 /// When `variables` is not between [`VARIABLES_MIN`] and [`VARIABLES_MAX`].
 #[must_use]
-pub fn opening_bits(variables: usize) -> f64 {
-    let config = config(variables);
+pub fn opening_bits(level: Level, variables: usize) -> f64 {
+    let config = config(level, variables);
     let works = config.inner().round_parameters().iter().map(|round| round.pow_bits);
     let works = works.chain([config.base_case_config().pow_bits]).all(|bits| bits == LIBRARY_WORK_BITS);
     assert!(works, "a work before every draw of positions");
@@ -306,7 +306,7 @@ pub fn opening_bits(variables: usize) -> f64 {
 /// Checks bytes as an opening of a fixed commitment: what the fuzzer and the corpus replay call.
 #[doc(hidden)]
 pub fn fuzz_open(bytes: &[u8]) {
-    let scheme = Scheme::new(VARIABLES_MIN, &mut StdRng::from_seed([1; 32]));
+    let scheme = Scheme::new(Level::default(), VARIABLES_MIN, &mut StdRng::from_seed([1; 32]));
     let mut transcript = Transcript::new(sealgrid_seal::digest::labels::PROOF);
     // The values that the bytes themselves state, so that the library gets to see the rest.
     let stated =
@@ -326,20 +326,27 @@ mod tests {
     use crate::field::{evaluate, random};
 
     #[test]
-    fn every_length_has_parameters_with_a_hundred_proven_bits() {
+    fn every_length_has_parameters_with_as_many_proven_bits_as_its_level() {
         for variables in VARIABLES_MIN..=VARIABLES_MAX {
-            let bits = opening_bits(variables);
-            assert!((100.0..105.0).contains(&bits), "{variables}: {bits}");
+            let bits = Level::ALL.map(|level| opening_bits(level, variables));
+            assert!((100.0..105.0).contains(&bits[0]), "{variables}: {bits:?}");
+            // The longest words lose more than the higher level leaves; a proof that needs them is refused it.
+            let least = if variables == VARIABLES_MAX { 126.0 } else { 127.0 };
+            assert!((least..133.0).contains(&bits[1]), "{variables}: {bits:?}");
         }
     }
 
     #[test]
     fn what_hides_a_message_counts_in_its_code() {
         // As many positions as the library asks for by itself would miss a word of the shortest vector too often.
-        let nominal = geometry(VARIABLES_MIN).config(VARIABLES_MIN, QUERY_BITS + LIBRARY_WORK_BITS);
-        assert!(rounds_bits(&nominal).any(|bits| bits < QUERY_BITS as f64));
+        let wanted = Level::default().query_bits() - WORK_BITS;
+        let nominal = geometry(VARIABLES_MIN).config(VARIABLES_MIN, wanted + LIBRARY_WORK_BITS);
+        assert!(rounds_bits(&nominal).any(|bits| bits < wanted as f64));
         for variables in VARIABLES_MIN..=VARIABLES_MAX {
-            assert!(rounds_bits(&config(variables)).all(|bits| bits >= QUERY_BITS as f64), "{variables}");
+            assert!(
+                rounds_bits(&config(Level::default(), variables)).all(|bits| bits >= wanted as f64),
+                "{variables}"
+            );
         }
     }
 
@@ -347,7 +354,7 @@ mod tests {
     fn a_vector_is_opened_at_two_points_and_at_no_other_value() {
         let mut rng = ChaCha20Rng::from_seed([3; 32]);
         let variables = VARIABLES_MIN;
-        let scheme = Scheme::new(variables, &mut rng);
+        let scheme = Scheme::new(Level::default(), variables, &mut rng);
         let values: Vec<Element> =
             (0..1u32 << variables).map(|index| Element::from_u32(index * index)).collect();
         let wide: Vec<Challenge> = values.iter().map(|value| Challenge::from(*value)).collect();

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! "SGP1", then canonical CBOR:
-//! [[1, model commitment, nonce, records, inputs, outputs, weights are private], argument]
+//! [[1, model commitment, nonce, records, inputs, outputs, weights are private, 99 or 127], argument]
 //!
 //! inputs, outputs = [0, [[batch…]]] shown, or [1, []] hidden, inputs alone, or [2, [commitment]]
 //! argument = [commitment, wires, [attached…], last, opening]
@@ -34,6 +34,7 @@ use crate::argument::{self, Argument, TooLarge};
 use crate::channel::ProofError;
 use crate::commit;
 use crate::field::{Challenge, Element};
+use crate::level::Level;
 use crate::lookups::Witness;
 use crate::run::{Inputs, NotProvable, Outputs, Run, Weights, WitnessError};
 use crate::transcript::Transcript;
@@ -78,6 +79,9 @@ pub struct Statement {
     /// Whether it is proven about the registered parameters, so that nobody needs them to check it.
     #[n(6)]
     pub weights_private: bool,
+    /// What it is made for.
+    #[n(7)]
+    pub level: Level,
 }
 
 /// What is said of values that go into a run or come out of it.
@@ -126,6 +130,41 @@ pub enum Results<'k> {
     Show,
     /// A commitment under this key.
     Commit(&'k CommitmentKey),
+}
+
+/// Which weights a proof is about.
+#[derive(Clone, Copy, Debug)]
+pub enum About<'p> {
+    /// Those that whoever checks it holds.
+    Told(Level),
+    /// Registered ones, which nobody else needs; the registration says what proofs are made for.
+    Registered(&'p RegisteredParameters),
+}
+
+impl<'p> About<'p> {
+    /// What the proof is made for.
+    #[must_use]
+    pub fn level(self) -> Level {
+        match self {
+            Self::Told(level) => level,
+            Self::Registered(own) => own.level(),
+        }
+    }
+
+    /// The registered ones.
+    #[must_use]
+    pub fn registered(self) -> Option<&'p RegisteredParameters> {
+        match self {
+            Self::Told(_) => None,
+            Self::Registered(own) => Some(own),
+        }
+    }
+}
+
+impl<'p> From<&'p RegisteredParameters> for About<'p> {
+    fn from(own: &'p RegisteredParameters) -> Self {
+        Self::Registered(own)
+    }
 }
 
 /// Why a run is not proven.
@@ -237,29 +276,30 @@ pub struct Planned {
     outputs: Vec<Batch>,
 }
 
-/// Runs `model`, with `prepared`, on `inputs`, and plans the proof, which will belong to `nonce` and may take so many bytes of memory; nothing was shown yet. Without `parameters` whoever checks the proof must hold the
-/// model.
+/// Runs `model`, with `prepared`, on `inputs`, and plans the proof, which will belong to `nonce` and may take so many bytes of memory; nothing was shown yet. Where the weights are told, whoever checks the proof must hold the model.
 ///
 /// # Errors
 /// [`ProveError`].
 ///
 /// # Panics
-/// When `parameters` are not the model's.
+/// When registered parameters are not the model's.
 pub fn plan(
     model: &Model,
-    parameters: Option<&RegisteredParameters>,
+    about: About<'_>,
     prepared: &dyn Prepared,
     inputs: &[Batch],
     (records, results): (Records<'_>, Results<'_>),
     nonce: [u8; 32],
     memory_max: u64,
 ) -> Result<Planned, ProveError> {
+    let (level, parameters) = (about.level(), about.registered());
     let outputs = prepared.run(inputs, &mut ()).map_err(WitnessError::from)?;
     let count = inputs.first().map_or(0, Batch::records);
     let mut own = Vec::new();
     let mut commit = |side, batches: &[Batch], key| {
         let elements = batches.iter().map(|batch| batch.data().len()).sum();
-        let committed = values::commit(side, batches, key).map_err(|_| TooLarge { elements })?;
+        let committed =
+            values::commit(level, side, batches, key).map_err(|_| TooLarge::Elements(elements))?;
         let root = values::root(&committed);
         own.push(committed);
         Ok::<_, TooLarge>(Values::Committed(root))
@@ -277,13 +317,14 @@ pub fn plan(
         version: VERSION,
         model: model.commitment(),
         nonce,
-        records: u32::try_from(count).map_err(|_| TooLarge { elements: count })?,
+        records: u32::try_from(count).map_err(|_| TooLarge::Elements(count))?,
         inputs: told_inputs,
         outputs: told_outputs,
         weights_private: parameters.is_some(),
+        level,
     };
     let run = match parameters {
-        None => statement.run(model.graph(), Weights::Public)?,
+        None => statement.run(model.graph(), Weights::Public(level))?,
         Some(own) => {
             let run = statement.run(model.graph(), Weights::Private(&own.registration))?;
             run.with_parameters(&own.parameters)
@@ -356,7 +397,7 @@ impl Proof {
             return Err(VerifyError::OtherModel(self.statement.model));
         }
         let weights = match (self.statement.weights_private, own) {
-            (false, _) => Weights::Public,
+            (false, _) => Weights::Public(self.statement.level),
             (true, Some(own)) => Weights::Private(&own.registration),
             (true, None) => return Err(VerifyError::Registration(RegistrationError::None)),
         };
@@ -391,7 +432,9 @@ impl Proof {
         let same_records = |batch: &Batch| u32::try_from(batch.records()) == Ok(self.statement.records);
         let shown = [&self.statement.inputs, &self.statement.outputs]
             .map(|values| values.shown().unwrap_or_default());
-        if !shown.iter().copied().flatten().all(same_records) {
+        // Of another level than the registration's is no proof about it.
+        let same_level = weights.level() == self.statement.level;
+        if !same_level || !shown.iter().copied().flatten().all(same_records) {
             return Err(VerifyError::Malformed);
         }
         let run = self.statement.run(graph, weights)?;

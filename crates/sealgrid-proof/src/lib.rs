@@ -25,6 +25,7 @@ pub mod file;
 pub mod fractions;
 pub mod inner;
 pub mod last;
+pub mod level;
 pub mod lookups;
 pub mod registration;
 pub mod run;

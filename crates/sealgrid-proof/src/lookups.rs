@@ -22,6 +22,7 @@ use crate::commit::VARIABLES_MAX;
 use crate::field::{Challenge, Element, LANES, Packed, PackedElement, equality, equality_at, wipe};
 use crate::fractions::{self, Leaves};
 use crate::hidden::Hidden;
+use crate::level::Level;
 use crate::places::Places;
 
 /// An affine map from the content to a list of numbers, and its transpose.
@@ -299,7 +300,7 @@ impl Lookups {
             start += vertices(block);
         }
         if start.max(places.content()) > 1 << VARIABLES_MAX {
-            return Err(TooLarge { elements: start.max(places.content()) });
+            return Err(TooLarge::Elements(start.max(places.content())));
         }
         // Also where nothing is looked up, the last variables tell the record.
         let variables = start.next_power_of_two().max(places.width()).ilog2() as usize;
@@ -603,6 +604,11 @@ fn folded(tag: Element, columns: &[Vec<Element>], gamma: Challenge) -> Vec<Chall
 }
 
 impl Conversation for Lookups {
+    // Alone it is argued about in tests; runs and registrations have their own.
+    fn level(&self) -> Level {
+        Level::default()
+    }
+
     fn content(&self) -> usize {
         self.places.content()
     }

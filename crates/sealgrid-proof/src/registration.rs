@@ -21,6 +21,7 @@ use sealgrid_graph::tensor::{DType, Tensor};
 use crate::argument::{Conversation, Later, TooLarge};
 use crate::channel::{ProofError, Prover, Verifier};
 use crate::field::Element;
+use crate::level::Level;
 use crate::lookups::{self, Columns, Form, Looked, Lookups, NotInTable, Pulled, Table, Witness};
 use crate::maps::{LIMB_BITS, Map, Plus, Sum, Term, limbs_of, narrow, signed};
 use crate::order::{Order, Runs};
@@ -402,7 +403,7 @@ impl Registering {
         for (forest, extent) in forests.zip(&registration.trees) {
             let rows = forest.rows();
             if rows > ROWS_MAX {
-                return Err(TooLarge { elements: rows }.into());
+                return Err(TooLarge::Elements(rows).into());
             }
             builder.trees(&forest, *extent, registration.magnitudes[forest.leaves_id()]);
         }
@@ -531,6 +532,10 @@ impl Registering {
 }
 
 impl Conversation for Registering {
+    fn level(&self) -> Level {
+        self.registered.shape.level()
+    }
+
     fn content(&self) -> usize {
         self.lookups.content()
     }

@@ -44,6 +44,7 @@ use crate::channel::{ProofError, Prover, Verifier};
 use crate::commit::VARIABLES_MAX;
 use crate::field::{Challenge, Element, wipe};
 use crate::hidden::Hidden;
+use crate::level::Level;
 use crate::lookups::{Columns, Drawn, Form, Lists, Lookups, NotInTable, Pulled, Witness};
 use crate::maps::{Rounded, limbs_of, numbers, signed};
 use crate::registration::Registration;
@@ -121,6 +122,7 @@ struct Tied {
 
 /// What is said about one run over a number of records.
 pub struct Run {
+    level: Level,
     graph: Arc<Graph>,
     lookups: Lookups,
     columns: Vec<Column>,
@@ -235,10 +237,20 @@ impl From<Vec<Batch>> for Outputs {
 /// Whether the graph's parameters are told.
 #[derive(Clone, Copy, Debug)]
 pub enum Weights<'w> {
-    /// To everybody, who holds the graph with them.
-    Public,
+    /// To everybody, who holds the graph with them. With how sure a proof is to be: where they are private, their registration says that.
+    Public(Level),
     /// To nobody: these are registered. Those that the graph holds are not looked at.
     Private(&'w Registration),
+}
+
+impl Weights<'_> {
+    /// What a proof about them is made for.
+    pub(crate) fn level(self) -> Level {
+        match self {
+            Self::Public(level) => level,
+            Self::Private(registration) => registration.registered.shape.level(),
+        }
+    }
 }
 
 impl Run {
@@ -254,7 +266,7 @@ impl Run {
     ) -> Result<Self, NotProvable> {
         let outputs = outputs.into();
         // Private sums are bounded as they are met, below half of the field and hence within int32.
-        if let Weights::Public = weights {
+        if let Weights::Public(_) = weights {
             range::analyse(graph).map_err(|overflows| {
                 let index = overflows.0.first().map_or(0, |overflow| overflow.index);
                 let why = "its sums may leave int32: the graph is not admitted";
@@ -321,6 +333,7 @@ impl Run {
         };
         equal.push(Equal { forms, to });
         Ok(Self {
+            level: weights.level(),
             graph: Arc::clone(graph),
             lookups,
             columns: builder.columns,
@@ -691,6 +704,10 @@ impl Taken {
 }
 
 impl Conversation for Run {
+    fn level(&self) -> Level {
+        self.level
+    }
+
     fn content(&self) -> usize {
         self.lookups.content()
     }
@@ -779,7 +796,7 @@ impl Conversation for Run {
         let equal = 1 + equal as u64 + u64::from(width.ilog2());
         let tied: u64 = self.tied.iter().map(|tied| tied.registered.errors()).sum();
         let private = self.private.as_ref().map_or(0, |private| match private.is_combined() {
-            true => Registered::combination_errors(),
+            true => private.registered.combination_errors(),
             false => private.registered.errors(),
         });
         self.lookups.errors() + equal + tied + self.sums.errors(width) + private

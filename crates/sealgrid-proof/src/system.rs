@@ -12,6 +12,7 @@ use crate::file::{
     self, Proof, ProveError, Records, RegisteredModel, RegisteredParameters, RegistrationError, Results,
     Values, VerifyError,
 };
+use crate::level::{Level, joined};
 use crate::values;
 
 /// What proofs rest on, for people.
@@ -56,8 +57,13 @@ fn rejected(error: &VerifyError) -> ProvingError {
     other(error.code(), error)
 }
 
-fn committed(side: Side, key: &CommitmentKey, batches: &[Batch]) -> Result<Commitment, ProvingError> {
-    let committed = values::commit(side, batches, key);
+fn committed(
+    level: Level,
+    side: Side,
+    key: &CommitmentKey,
+    batches: &[Batch],
+) -> Result<Commitment, ProvingError> {
+    let committed = values::commit(level, side, batches, key);
     Ok(values::root(&committed.map_err(|error| ProvingError::TooLarge(error.to_string()))?))
 }
 
@@ -88,7 +94,7 @@ impl<R: CryptoRng> Prover for ModelProver<R> {
     }
 
     fn commit(&self, side: Side, key: &CommitmentKey, batches: &[Batch]) -> Result<Commitment, ProvingError> {
-        committed(side, key, batches)
+        committed(self.own.level(), side, key, batches)
     }
 
     fn prove(
@@ -99,8 +105,7 @@ impl<R: CryptoRng> Prover for ModelProver<R> {
     ) -> Result<ProvenRun, ProvingError> {
         let told = (Records::Commit(asked.key), Results::Commit(asked.key));
         let Asked { nonce, inputs, memory_max, .. } = *asked;
-        let own = Some(&self.own);
-        let planned = file::plan(&self.model, own, prepared, inputs, told, nonce, memory_max)
+        let planned = file::plan(&self.model, (&self.own).into(), prepared, inputs, told, nonce, memory_max)
             .map_err(|error| not_proven(&error))?;
         let statement = planned.statement();
         if statement.inputs.committed() != Some(asked.input) {
@@ -126,7 +131,7 @@ impl<R: CryptoRng> Verifier for ModelVerifier<R> {
     }
 
     fn commit(&self, side: Side, key: &CommitmentKey, batches: &[Batch]) -> Result<Commitment, ProvingError> {
-        committed(side, key, batches)
+        committed(self.published.level(), side, key, batches)
     }
 
     fn verify(&self, statement: &Statement, proof: &[u8]) -> Result<u32, ProvingError> {
@@ -141,7 +146,7 @@ impl<R: CryptoRng> Verifier for ModelVerifier<R> {
             return Err(rejected(&VerifyError::OtherStatement));
         }
         let bits = proof.verify_registered(&self.published, &mut (self.entropy)());
-        let bits = bits.map_err(|error| rejected(&error))?.min(self.bits);
+        let bits = joined(bits.map_err(|error| rejected(&error))?, self.bits);
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "some hundred bits")]
         let tenths = (bits * 10.0).floor() as u32;
         Ok(tenths)

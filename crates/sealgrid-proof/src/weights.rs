@@ -4,7 +4,7 @@
 //! (its elements are the coefficients of a polynomial, the word its values at the roots of unity), and a Merkle tree with salted leaves
 //! stands over the columns of all words: its root is the commitment.
 //!
-//! A proof commits to parameters and pads anew, in its own vector, and opens [`QUERIES`] columns here at positions that are drawn afterwards. What stands in
+//! A proof commits to parameters and pads anew, in its own vector, and opens columns here ([`Level`] says how many) at positions that are drawn afterwards. What stands in
 //! the vector encodes to what was opened, which is linear in the vector. Any columns, as many as there are pads in a row, are uniform whatever
 //! the parameters are: the pads' coefficients are neighbours, so they are an invertible Vandermonde system away from the opened values. So a commitment with
 //! pads for `R` openings bears `R` proofs, and not one more.
@@ -29,12 +29,10 @@ use crate::commit::{Trees, guarded, read, trees};
 use crate::field::{Challenge, DEGREE, Element, LANES, Packed, basis, equality_within, random, unpack, wipe};
 use crate::folding::Factor as _;
 use crate::hidden::Hidden;
+use crate::level::Level;
 use crate::order::powers;
 use crate::transcript::WORK_BITS;
 
-/// Columns that a proof opens: each misses another word with probability at most `(1 + rate) / 2` and the rate is at most `1/4`, so
-/// all of them with less than `2^-92`, and the work before they are drawn makes that `2^-104`.
-pub const QUERIES: usize = 136;
 /// Most openings that a commitment may be made for.
 pub const OPENINGS_MAX: u32 = 1 << 12;
 /// From so many parameters on a proof's vector holds a combination of rows instead of all of them.
@@ -62,6 +60,8 @@ pub struct BadShape;
 /// How many parameters are committed to, and for how many openings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
+    /// What proofs about it are made for: how many columns each opens.
+    level: Level,
     /// Elements.
     count: usize,
     /// Elements of a row, a power of two.
@@ -79,56 +79,56 @@ impl Shape {
     ///
     /// # Errors
     /// [`BadShape`].
-    pub fn new(count: usize, openings: u32) -> Result<Self, BadShape> {
+    pub fn new(level: Level, count: usize, openings: u32) -> Result<Self, BadShape> {
         if count == 0 || count > 1 << LENGTH_BITS_MAX || openings == 0 || openings > OPENINGS_MAX {
             return Err(BadShape);
         }
         if count >= COMBINED_MIN {
-            return Self::combined(count, openings);
+            return Self::combined(level, count, openings);
         }
         // Few rows, because each brings pads; short ones, because the tree has a leaf for each of their codeword's elements.
         let bits = count.next_power_of_two().ilog2();
         let row_bits = bits.saturating_sub(2).clamp(bits.clamp(11, 13), 16);
-        Ok(Self::of_rows(count, row_bits, openings))
+        Ok(Self::of_rows(level, count, row_bits, openings))
     }
 
     /// The same, of which a proof's vector holds a combination of rows, however few there are.
     ///
     /// # Errors
     /// [`BadShape`].
-    pub(crate) fn combined(count: usize, openings: u32) -> Result<Self, BadShape> {
+    pub(crate) fn combined(level: Level, count: usize, openings: u32) -> Result<Self, BadShape> {
         if count == 0 || count > 1 << LENGTH_BITS_MAX || openings == 0 || openings > OPENINGS_MAX {
             return Err(BadShape);
         }
         // A proof commits to five elements for each of a row, and opens as many columns as long as there are rows.
         let row_bits = (count.next_power_of_two().ilog2() + COMBINED_BITS).div_ceil(2).clamp(6, 16);
-        Ok(Self { is_combined: true, ..Self::of_rows(count, row_bits, openings) })
+        Ok(Self { is_combined: true, ..Self::of_rows(level, count, row_bits, openings) })
     }
 
     /// Of the values of one run, to be opened once.
     ///
     /// # Errors
     /// [`BadShape`].
-    pub(crate) fn of_values(count: usize) -> Result<Self, BadShape> {
+    pub(crate) fn of_values(level: Level, count: usize) -> Result<Self, BadShape> {
         if count == 0 || count > 1 << LENGTH_BITS_MAX {
             return Err(BadShape);
         }
         // The same with few pads: a row is mostly hardly longer than these.
         let row_bits = count.next_power_of_two().ilog2().saturating_sub(2).clamp(6, 16);
-        Ok(Self::of_rows(count, row_bits, 1))
+        Ok(Self::of_rows(level, count, row_bits, 1))
     }
 
     /// Of what a proof commits to before a combination of rows, to be opened once.
-    pub(crate) fn of_first(count: usize) -> Self {
+    pub(crate) fn of_first(level: Level, count: usize) -> Self {
         // Some sixteen rows: a column of these is not long, and the fewer there are, the more leaves has the tree.
         let row_bits = count.next_power_of_two().ilog2().saturating_sub(4).clamp(6, 16);
-        Self::of_rows(count, row_bits, 1)
+        Self::of_rows(level, count, row_bits, 1)
     }
 
-    fn of_rows(count: usize, row_bits: u32, openings: u32) -> Self {
-        let pads = openings as usize * QUERIES;
+    fn of_rows(level: Level, count: usize, row_bits: u32, openings: u32) -> Self {
+        let pads = openings as usize * level.columns();
         let length_bits = (4 * ((1 << row_bits) + pads)).next_power_of_two().ilog2() as usize;
-        Self { count, row: 1 << row_bits, pads, length_bits, is_combined: false }
+        Self { level, count, row: 1 << row_bits, pads, length_bits, is_combined: false }
     }
 
     /// Whether a proof's vector holds a combination of the rows.
@@ -165,6 +165,11 @@ impl Shape {
         Part::equal_rows((0..DEGREE).map(basis).collect(), within.to_vec())
     }
 
+    /// What proofs about it are made for.
+    pub(crate) fn level(self) -> Level {
+        self.level
+    }
+
     /// Parameters.
     pub(crate) fn count(self) -> usize {
         self.count
@@ -172,7 +177,7 @@ impl Shape {
 
     /// Openings that it bears.
     pub(crate) fn openings(self) -> u32 {
-        u32::try_from(self.pads / QUERIES).expect("at most 2^12")
+        u32::try_from(self.pads / self.level.columns()).expect("at most 2^12")
     }
 
     /// Rows.
@@ -295,8 +300,13 @@ impl Parameters {
     ///
     /// # Errors
     /// [`BadShape`].
-    pub fn commit(parameters: &[Element], openings: u32, seed: &Secret<32>) -> Result<Self, BadShape> {
-        Ok(Self::in_shape(Shape::new(parameters.len(), openings)?, parameters, seed))
+    pub fn commit(
+        level: Level,
+        parameters: &[Element],
+        openings: u32,
+        seed: &Secret<32>,
+    ) -> Result<Self, BadShape> {
+        Ok(Self::in_shape(Shape::new(level, parameters.len(), openings)?, parameters, seed))
     }
 
     /// [`Parameters::commit`] to as many elements as the shape has.
@@ -414,7 +424,7 @@ impl Parameters {
 
 /// The columns to open, ascending, none twice.
 fn positions(shape: Shape, mut position: impl FnMut(usize) -> usize) -> Vec<usize> {
-    let drawn: BTreeSet<usize> = (0..QUERIES).map(|_| position(shape.length_bits)).collect();
+    let drawn: BTreeSet<usize> = (0..shape.level.columns()).map(|_| position(shape.length_bits)).collect();
     drawn.into_iter().collect()
 }
 
@@ -483,21 +493,21 @@ impl Registered {
     }
 
     /// Numerator of the soundness error of a combination besides [`Registered::missed`]: a degree for each column.
-    pub(crate) fn combination_errors() -> u64 {
-        QUERIES as u64
+    pub(crate) fn combination_errors(&self) -> u64 {
+        self.shape.level.columns() as u64
     }
 
     /// Numerator of the soundness error besides [`Registered::missed`]: a word's length for each row that is folded in (within the unique
     /// radius; eprint 2020/654, theorem 6.1), a degree for each column.
     pub(crate) fn errors(&self) -> u64 {
-        ((self.shape.rows() << self.shape.length_bits) + QUERIES) as u64
+        ((self.shape.rows() << self.shape.length_bits) + self.shape.level.columns()) as u64
     }
 
     /// The probability that other parameters agree at all opened columns, for one who does the work once.
     pub(crate) fn missed(&self) -> f64 {
         let rate = (self.shape.row + self.shape.pads) as f64 / (1u64 << self.shape.length_bits) as f64;
         let each = f64::midpoint(1.0, rate);
-        each.powi(i32::try_from(QUERIES).expect("few")) * (-(WORK_BITS as f64)).exp2()
+        each.powi(i32::try_from(self.shape.level.columns()).expect("few")) * (-(WORK_BITS as f64)).exp2()
     }
 }
 
@@ -548,6 +558,10 @@ mod tests {
     }
 
     impl Conversation for Alone<'_> {
+        fn level(&self) -> Level {
+            self.registered.shape.level
+        }
+
         fn content(&self) -> usize {
             self.registered.shape.taken()
         }
@@ -581,7 +595,7 @@ mod tests {
 
     fn parameters(count: u32, seed: u8) -> Parameters {
         let elements: Vec<Element> = (0..count).map(|i| Element::from_u32(i * i % 251)).collect();
-        Parameters::commit(&elements, 3, &Secret::new([seed; 32])).expect("small")
+        Parameters::commit(Level::default(), &elements, 3, &Secret::new([seed; 32])).expect("small")
     }
 
     fn content(parameters: &Parameters) -> Vec<Element> {
@@ -645,7 +659,8 @@ mod tests {
     fn as_many_columns_as_there_are_pads_are_uniform_whatever_the_parameters_are() {
         // The opened columns as linear forms of a row's pads: with as many positions as pads the matrix is invertible, so every column is as
         // likely as any other.
-        let shape = Shape { count: 8, row: 8, pads: 16, length_bits: 7, is_combined: false };
+        let level = Level::default();
+        let shape = Shape { level, count: 8, row: 8, pads: 16, length_bits: 7, is_combined: false };
         let root = Element::two_adic_generator(shape.length_bits);
         for step in [1, 3, 5] {
             let points = (0..shape.pads).map(|i| root.exp_u64((i * step) as u64));
@@ -676,7 +691,7 @@ mod tests {
     #[test]
     fn weights_of_coefficients_are_the_powers_of_the_opened_places() {
         for (count, openings) in [(30, 1), (5000, 32)] {
-            let shape = Shape::new(count, openings).expect("in bounds");
+            let shape = Shape::new(Level::default(), count, openings).expect("in bounds");
             let positions = [0, 1, 511, 512, 777, (1 << shape.length_bits) - 1];
             let weights: Vec<Challenge> = (1..7).map(Challenge::from_u32).collect();
             let opened = Opened::new(shape, positions.to_vec(), weights.clone());
@@ -699,10 +714,11 @@ mod tests {
     #[test]
     fn the_same_seed_commits_alike_and_sizes_are_bounded() {
         assert_eq!(parameters(600, 4).registered(), parameters(600, 4).registered());
-        assert!(Shape::new(0, 1).is_err() && Shape::new(1, 0).is_err());
-        assert!(Shape::new(1, OPENINGS_MAX + 1).is_err() && Shape::new((1 << 24) + 1, 1).is_err());
+        for (count, openings) in [(0, 1), (1, 0), (1, OPENINGS_MAX + 1), ((1 << 24) + 1, 1)] {
+            assert!(Shape::new(Level::default(), count, openings).is_err());
+        }
         for (count, openings) in [(1, 1), (548, 32), (61_706, 32), (1 << 24, OPENINGS_MAX)] {
-            let shape = Shape::new(count, openings).expect("in bounds");
+            let shape = Shape::new(Level::default(), count, openings).expect("in bounds");
             assert!(shape.elements() >= count && shape.length_bits <= LENGTH_BITS_MAX);
             let registered = Registered { shape, root: [0; 32] };
             assert!(registered.missed().log2() < -104.0, "{shape:?}");

@@ -6,6 +6,7 @@ use rand_chacha::rand_core::SeedableRng as _;
 use sealgrid_graph::execute::Batch;
 use sealgrid_graph::proving::Verifiers;
 use sealgrid_proof::file::{Proof, RegisteredModel, RegistrationError, Values, VerifyError};
+use sealgrid_proof::level::joined;
 use sealgrid_proof::system::{ASSUMES, System};
 use serde_json::{Value, json};
 
@@ -70,7 +71,7 @@ pub fn judge_proof(proof: &[u8], published: &[u8]) -> Result<Value, Rejected> {
     let proof = Proof::from_bytes(proof)?;
     let model = RegisteredModel::from_bytes(published)?;
     let bits = model.verify(&mut nothing_hidden())?;
-    let bits = bits.min(proof.verify_registered(&model, &mut nothing_hidden())?);
+    let bits = joined(bits, proof.verify_registered(&model, &mut nothing_hidden())?);
     let claimed = proof.claimed();
     let commitment = |values: &Values| values.committed().map(|commitment| hex::encode(commitment.0));
     let shown =

@@ -12,6 +12,7 @@ use sealgrid_graph::proving::{Asked, ProofSystem as _, Prover, Side, Verifiers a
 use sealgrid_graph::reference::Reference;
 use sealgrid_graph::tensor::{Data, Shape};
 use sealgrid_proof::file::RegisteredParameters;
+use sealgrid_proof::level::Level;
 use sealgrid_proof::system::System;
 use sealgrid_protocol::claims::{Claims, EvidenceDigest, EvidenceKind, Fault, FaultKind};
 use sealgrid_protocol::job::evidence::{FalseProof, FalseProofs};
@@ -35,9 +36,13 @@ struct Proven {
 }
 
 fn registered(bias: i32) -> Model {
-    RegisteredParameters::register(small_model(bias, &mut ChaCha20Rng::from_seed([1; 32])), 8)
-        .expect("registrable")
-        .0
+    RegisteredParameters::register(
+        small_model(bias, &mut ChaCha20Rng::from_seed([1; 32])),
+        8,
+        Level::default(),
+    )
+    .expect("registrable")
+    .0
 }
 
 fn prover(model: &Model) -> Box<dyn Prover> {

@@ -14,6 +14,7 @@ use sealgrid_graph::execute::{Batch, Executor as _};
 use sealgrid_graph::reference::Reference;
 use sealgrid_graph::tensor::{Data, Shape};
 use sealgrid_proof::file::{self, Records, RegisteredParameters, Results};
+use sealgrid_proof::level::Level;
 use sealgrid_verify::TrustRoots;
 use serde_json::Value;
 
@@ -40,13 +41,17 @@ fn write(folder: &Path, name: &str, bytes: &[u8]) -> String {
 
 /// A proof of one run, as files: the proof, what was published of the model, and of another model.
 fn files(folder: &Path) -> [String; 3] {
-    let model = |bias| RegisteredParameters::register(small_model(bias, &mut rng()), 8).expect("registrable");
+    let model = |bias| {
+        RegisteredParameters::register(small_model(bias, &mut rng()), 8, Level::default())
+            .expect("registrable")
+    };
     let (model, other) = (model(10), model(11));
     let data = Data::I8(vec![1, 2, 30, -40]);
     let inputs = vec![Batch::new(2, Shape::new(&[1, 2]).expect("small"), data).expect("two records of two")];
     let prepared = Reference.prepare(model.0.graph().clone()).expect("always");
     let told = (Records::Hide, Results::Show);
-    let planned = file::plan(&model.0, Some(&model.1), prepared.as_ref(), &inputs, told, [9; 32], u64::MAX);
+    let planned =
+        file::plan(&model.0, (&model.1).into(), prepared.as_ref(), &inputs, told, [9; 32], u64::MAX);
     let proof = planned.expect("provable").prove(&mut rng()).expect("proven");
     let published =
         |(model, own): &(_, RegisteredParameters)| own.publish(model, &mut rng()).expect("holds").to_bytes();

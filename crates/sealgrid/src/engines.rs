@@ -8,9 +8,11 @@ use sealgrid_graph::model::{Model, PublicModel};
 use sealgrid_graph::proving::ProofSystem;
 use sealgrid_proof::file::{self, Planned, ProveError, RegistrationError, VerifyError};
 pub use sealgrid_proof::file::{
-    MAGIC as PROOF_MAGIC, Opening, OpeningError, Proof, REGISTERED_MAGIC, Records, RegisteredModel,
+    About, MAGIC as PROOF_MAGIC, Opening, OpeningError, Proof, REGISTERED_MAGIC, Records, RegisteredModel,
     RegisteredParameters, Results, Values,
 };
+pub use sealgrid_proof::level::Level;
+use sealgrid_proof::level::joined;
 use sealgrid_proof::registration::NotRegistrable;
 pub use sealgrid_proof::system::ASSUMES as PROOFS_ASSUME;
 use sealgrid_proof::system::System;
@@ -42,9 +44,15 @@ pub fn parameters(model: &Model) -> Result<RegisteredParameters, Failure> {
     RegisteredParameters::of(model).map_err(|error| not_registered(&error))
 }
 
-/// Registers the weights of `model` with so many openings: the model with its new identity, and its parameters.
-pub fn register(model: Model, openings: u32) -> Result<(Model, RegisteredParameters), Failure> {
-    RegisteredParameters::register(model, openings).map_err(|error| not_registered(&error))
+/// The level of proofs that `--bits` names.
+pub fn level(bits: &str) -> Result<Level, String> {
+    let level = bits.parse().ok().and_then(Level::of_bits);
+    level.ok_or_else(|| String::from("proofs are made for 99 or 127 bits"))
+}
+
+/// Registers the weights of `model` with so many openings, for proofs of a level: the model with its new identity, and its parameters.
+pub fn register(model: Model, openings: u32, level: Level) -> Result<(Model, RegisteredParameters), Failure> {
+    RegisteredParameters::register(model, openings, level).map_err(|error| not_registered(&error))
 }
 
 /// What to publish of a registered model. That spends an opening.
@@ -77,11 +85,11 @@ pub fn not_registered(error: &RegistrationError) -> Failure {
     }
 }
 
-/// Runs `model` on `inputs` and plans the proof, which tells as much of these and of the results as `told` says. Without `parameters` whoever checks it
+/// Runs `model` on `inputs` and plans the proof, which tells as much of these and of the results as `told` says. Where the weights are told, whoever checks it
 /// must hold the model. It may take so many bytes of memory.
 pub fn plan(
     model: &Model,
-    parameters: Option<&RegisteredParameters>,
+    about: About<'_>,
     inputs: &[Batch],
     told: (Records<'_>, Results<'_>),
     memory_max: u64,
@@ -90,7 +98,7 @@ pub fn plan(
         .prepare(Arc::clone(model.graph()))
         .map_err(|error| Failure::new(error.code(), error.to_string()))?;
     let nonce = *Secret::<32>::random(&mut crate::entropy()).expose();
-    file::plan(model, parameters, prepared.as_ref(), inputs, told, nonce, memory_max)
+    file::plan(model, about, prepared.as_ref(), inputs, told, nonce, memory_max)
         .map_err(|error| not_provable(&error))
 }
 
@@ -127,13 +135,13 @@ impl Checker {
         }
     }
 
-    /// Checks a proof, and the registration that it rests on; yields the fewer bits of soundness of both.
+    /// Checks a proof, and the registration that it rests on; yields the bits of soundness of both together.
     pub fn verify(&self, proof: &Proof) -> Result<f64, Failure> {
         match self {
             Self::Owner(model, own) => {
                 proof.verify(model, own.as_ref(), &mut crate::entropy()).map_err(|error| not_proven(&error))
             }
-            Self::Anybody(model) => Ok(verify_registration(model)?.min(verify_registered(proof, model)?)),
+            Self::Anybody(model) => Ok(joined(verify_registration(model)?, verify_registered(proof, model)?)),
         }
     }
 }

@@ -48,6 +48,9 @@ pub struct RegistrationId {
     /// Digest of the commitment and of what is known of the parameters.
     #[n(1)]
     pub digest: Digest,
+    /// Bits of soundness that proofs about it are made for.
+    #[n(2)]
+    pub bits: u8,
 }
 
 /// One parameter of a model with what shows that it is the committed one.

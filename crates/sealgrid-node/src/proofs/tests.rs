@@ -52,7 +52,9 @@ impl Prover for CountedProver {
 fn model(openings: Option<u32>) -> Model {
     let digest = Digest([1; 32]);
     match openings {
-        Some(openings) => small_model(10, &mut rand::rng()).registered(RegistrationId { openings, digest }),
+        Some(openings) => {
+            small_model(10, &mut rand::rng()).registered(RegistrationId { openings, digest, bits: 99 })
+        }
         None => small_model(10, &mut rand::rng()),
     }
 }

@@ -34,7 +34,7 @@ pub(crate) fn simulate(
     rng: &mut impl CryptoRng,
 ) -> Argument {
     let layout = Layout::of(conversation).expect("small");
-    let scheme = Scheme::new(layout.variables, rng);
+    let scheme = Scheme::new(conversation.level(), layout.variables, rng);
     let (commitment, _) = scheme.commit(&mut transcript, vec![Element::ZERO; 1 << layout.variables]);
     let pads = Pads::random(rng, layout.pads);
     let mut channel = Prover::new(transcript.clone(), &pads);
@@ -60,7 +60,7 @@ pub(crate) fn holds_but_for_the_opening(
     rng: &mut impl CryptoRng,
 ) -> Result<(), ProofError> {
     let layout = Layout::of(conversation).expect("small");
-    Scheme::new(layout.variables, rng).absorb(&mut transcript, &argument.commitment);
+    Scheme::new(conversation.level(), layout.variables, rng).absorb(&mut transcript, &argument.commitment);
     let mut channel = Verifier::new(transcript, &argument.wires, &argument.attached);
     let later = conversation.verify(&mut channel, None)?;
     let (said, mut transcript) = channel.finish()?;
@@ -80,7 +80,7 @@ pub(crate) fn beyond(
     rng: &mut impl CryptoRng,
 ) -> Numbers {
     let layout = Layout::of(conversation).expect("small");
-    Scheme::new(layout.variables, rng).absorb(&mut transcript, &argument.commitment);
+    Scheme::new(conversation.level(), layout.variables, rng).absorb(&mut transcript, &argument.commitment);
     let none = Pads::fixed(vec![Challenge::ZERO; layout.pads]);
     let mut channel = Prover::new(transcript.clone().replaying(&argument.wires, &argument.attached), &none);
     supposed.0.prove(&mut channel, supposed.1);

@@ -102,6 +102,7 @@ struct Role {
     inputs: Told,
     outputs_shown: bool,
     records: usize,
+    level: Level,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,16 +114,19 @@ enum Told {
 
 impl Role {
     /// Roles without the weights', each once in so many numbers.
-    const COUNT: usize = 24;
+    const COUNT: usize = 48;
 
     fn of(registered: bool, number: usize) -> Self {
         let inputs = [Told::Shown, Told::Hidden, Told::Committed][number % 3];
         let rest = number / 3;
-        Self { registered, inputs, outputs_shown: rest.is_multiple_of(2), records: 1 + rest / 2 % 4 }
+        let (outputs_shown, records) = (rest.is_multiple_of(2), 1 + rest / 2 % 4);
+        // In the first half one level after the other, too, and in the second the other way round.
+        let level = Level::ALL[(number + number / (Self::COUNT / 2)) % 2];
+        Self { registered, inputs, outputs_shown, records, level }
     }
 
     /// Each of its parts by itself.
-    fn words(self) -> [String; 4] {
+    fn words(self) -> [String; 5] {
         let weights = if self.registered { "registered" } else { "told" };
         let inputs = match self.inputs {
             Told::Shown => "shown",
@@ -135,6 +139,7 @@ impl Role {
             format!("inputs {inputs}"),
             format!("outputs {outputs}"),
             format!("records {}", self.records),
+            format!("level {}", self.level),
         ]
     }
 }
@@ -171,7 +176,8 @@ impl Case {
         let card = arbitrary::card("evidence", &graph);
         let model = Model::new(card, graph, &mut rng(seed)).map_err(|_| Refused::Refused)?;
         let (model, own) = if role.registered {
-            let registered = RegisteredParameters::register(model, 2).map_err(|_| Refused::Refused)?;
+            let registered =
+                RegisteredParameters::register(model, 2, role.level).map_err(|_| Refused::Refused)?;
             (registered.0, Some(registered.1))
         } else {
             (model, None)
@@ -198,8 +204,9 @@ impl Case {
         nonce[..8].copy_from_slice(&seed.to_le_bytes());
         let prepared = Reference.prepare(Arc::clone(model.graph())).expect("always");
         let told = (records, results);
-        let planned = plan(&model, own.as_ref(), prepared.as_ref(), &inputs, told, nonce, u64::MAX)
-            .map_err(|_| Refused::Refused)?;
+        let planned =
+            plan(&model, about(own.as_ref(), role.level), prepared.as_ref(), &inputs, told, nonce, u64::MAX)
+                .map_err(|_| Refused::Refused)?;
         let variables = argument::variables(&planned.run).expect("planned");
         if variables > variables_max {
             return Err(Refused::Long);
@@ -219,6 +226,11 @@ impl Case {
         let own = self.own.as_ref()?;
         Some(own.publish(&self.model, &mut rng(9)).expect("within its bounds, and with two openings"))
     }
+}
+
+/// Registered parameters where there are some.
+pub(crate) fn about(own: Option<&RegisteredParameters>, level: Level) -> About<'_> {
+    own.map_or(About::Told(level), About::from)
 }
 
 /// A random graph whose last operation is of a kind, or of any operations; to be registered it stands behind a layer of weights, so that it has some.

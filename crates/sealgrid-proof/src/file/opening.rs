@@ -106,7 +106,7 @@ impl Opening {
             Side::Inputs => claimed.inputs.committed(),
             Side::Outputs => claimed.outputs.committed(),
         };
-        let own = values::commit(self.side, &self.batches, &self.key);
+        let own = values::commit(claimed.level, self.side, &self.batches, &self.key);
         let same = own.is_ok_and(|own| Some(values::root(&own)) == told);
         if same && self.nonce == claimed.nonce { Ok(()) } else { Err(OpeningError::DoesNotOpen) }
     }

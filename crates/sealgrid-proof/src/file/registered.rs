@@ -20,6 +20,7 @@ use super::{BYTES_MAX, StoredArgument};
 use crate::argument::{self, Argument, TooLarge};
 use crate::channel::ProofError;
 use crate::field::wipe;
+use crate::level::Level;
 use crate::lookups::NotInTable;
 use crate::registration::{self, Extent, NotRegistrable, Reach, Registering, Registration};
 use crate::run::{Inputs, NotProvable, Outputs, Run, Weights};
@@ -109,6 +110,8 @@ struct StoredRegistered {
     openings: u32,
     #[cbor(n(2), with = "minicbor::bytes")]
     root: [u8; 32],
+    #[n(3)]
+    level: Level,
 }
 
 #[derive(Encode, Decode)]
@@ -132,7 +135,7 @@ struct StoredModel {
 fn stored(registered: &Registered) -> StoredRegistered {
     let Registered { shape, root } = *registered;
     let parameters = u32::try_from(shape.count()).expect("at most 2^24");
-    StoredRegistered { parameters, openings: shape.openings(), root }
+    StoredRegistered { parameters, openings: shape.openings(), root, level: shape.level() }
 }
 
 /// What the model's identity names.
@@ -142,7 +145,8 @@ fn id(registration: &Registration, graph: &Graph) -> RegistrationId {
     let Registration { magnitudes, reaches, trees, .. } = registration;
     let bytes = canonical::encode(&(VERSION, registered, magnitudes, reaches, trees));
     let digest = Digest::of(labels::MODEL_REGISTRATION, &[&bytes, &architecture.0]);
-    RegistrationId { openings: registration.registered.shape.openings(), digest }
+    let shape = registration.registered.shape;
+    RegistrationId { openings: shape.openings(), digest, bits: shape.level().bits() }
 }
 
 fn transcript(id: RegistrationId) -> Transcript {
@@ -152,13 +156,13 @@ fn transcript(id: RegistrationId) -> Transcript {
 }
 
 impl RegisteredParameters {
-    /// Registers a model's parameters with so many openings: the model with its new identity, and its parameters.
+    /// Registers a model's parameters with so many openings, for proofs of a level: the model with its new identity, and its parameters.
     ///
     /// # Errors
     /// [`RegistrationError`].
-    pub fn register(model: Model, openings: u32) -> Result<(Model, Self), RegistrationError> {
-        let own = Self::commit(&model, openings)?;
-        Registering::new(model.graph(), &own.registration)?;
+    pub fn register(model: Model, openings: u32, level: Level) -> Result<(Model, Self), RegistrationError> {
+        let own = Self::commit(&model, openings, level)?;
+        argument::variables(&Registering::new(model.graph(), &own.registration)?)?;
         // Nobody registers what cannot be proven: one record of it, whatever it yields.
         let (weights, outputs) = (Weights::Private(&own.registration), Outputs::Committed([0; 32]));
         Run::new(model.graph(), weights, Inputs::Private(1), outputs)?;
@@ -172,17 +176,25 @@ impl RegisteredParameters {
     /// [`RegistrationError`].
     pub fn of(model: &Model) -> Result<Self, RegistrationError> {
         let named = model.registration().ok_or(RegistrationError::None)?;
-        let own = Self::commit(model, named.openings)?;
+        let level = Level::of_bits(named.bits).ok_or(RegistrationError::Other)?;
+        let own = Self::commit(model, named.openings, level)?;
         if id(&own.registration, model.graph()) == named { Ok(own) } else { Err(RegistrationError::Other) }
     }
 
-    fn commit(model: &Model, openings: u32) -> Result<Self, RegistrationError> {
+    fn commit(model: &Model, openings: u32, level: Level) -> Result<Self, RegistrationError> {
         let mut elements = registration::elements(model.graph());
-        let parameters = Parameters::commit(&elements, openings, &model.registration_seed(openings));
+        let parameters =
+            Parameters::commit(level, &elements, openings, &model.registration_seed(openings, level.bits()));
         wipe(&mut elements);
         let parameters = Arc::new(parameters?);
         let registration = Registration::of(model.graph(), parameters.registered().clone());
         Ok(Self { parameters, registration })
+    }
+
+    /// What proofs about them are made for.
+    #[must_use]
+    pub fn level(&self) -> Level {
+        self.registration.registered.shape.level()
     }
 
     /// The root that all proofs of these parameters share: what the openings that are left are counted by.
@@ -228,6 +240,12 @@ impl RegisteredModel {
         self.registration.registered.shape.openings()
     }
 
+    /// What proofs about it are made for.
+    #[must_use]
+    pub fn level(&self) -> Level {
+        self.registration.registered.shape.level()
+    }
+
     /// Checks that the registration is the one that the model's identity names, and that the parameters lie in its bounds; yields the bits of soundness.
     ///
     /// # Errors
@@ -268,14 +286,14 @@ impl RegisteredModel {
         if file.version != VERSION || file.public.check().is_err() {
             return Err(malformed());
         }
-        let StoredRegistered { parameters, openings, root } = file.registered;
+        let StoredRegistered { parameters, openings, root, level } = file.registered;
         let count = usize::try_from(parameters).map_err(|_| malformed())?;
         // Before anything is made of its size: the architecture says how many parameters there are.
         let declared = file.public.architecture.parameters.iter().map(|parameter| parameter.shape.count());
         if declared.fold(0usize, usize::saturating_add) != count {
             return Err(malformed());
         }
-        let shape = Shape::new(count, openings).map_err(|_| malformed())?;
+        let shape = Shape::new(level, count, openings).map_err(|_| malformed())?;
         let graph = blind(&file.public).ok_or_else(malformed)?;
         let StoredModel { magnitudes, reaches, trees, .. } = file;
         let registered = Registered { shape, root };

@@ -38,7 +38,8 @@ fn prove(
     let records = if public { Records::Show } else { Records::Hide };
     let mut nonce = [0; 32];
     rng.fill_bytes(&mut nonce);
-    plan(model, parameters, prepared, inputs, (records, Results::Show), nonce, u64::MAX)?.prove(rng)
+    let about = evidence::about(parameters, Level::default());
+    plan(model, about, prepared, inputs, (records, Results::Show), nonce, u64::MAX)?.prove(rng)
 }
 
 fn code(result: Result<f64, VerifyError>) -> Option<&'static str> {
@@ -68,7 +69,8 @@ fn committed_values_are_opened_by_their_openings_and_by_nothing_else() {
     let keys = [CommitmentKey::new([5; 32]), CommitmentKey::new([6; 32])];
     let told = (Records::Commit(&keys[0]), Results::Commit(&keys[1]));
     let planned =
-        plan(&model, None, prepared.as_ref(), &batch(-128), told, [2; 32], u64::MAX).expect("provable");
+        plan(&model, About::Told(Level::default()), prepared.as_ref(), &batch(-128), told, [2; 32], u64::MAX)
+            .expect("provable");
     let outputs = planned.outputs().to_vec();
     let proof = planned.prove(&mut rng(3)).expect("provable");
     let bits = proof.verify(&model, None, &mut rng(4)).expect("an honest proof");
@@ -177,7 +179,7 @@ fn two_proofs_of_one_run_share_nothing_that_is_sent() {
 
 /// A registered model, its parameters, a proof of a run, and what is published, as bytes.
 fn registered() -> (Model, RegisteredParameters, Proof, Vec<u8>) {
-    let (model, own) = RegisteredParameters::register(model(10), 2).expect("registrable");
+    let (model, own) = RegisteredParameters::register(model(10), 2, Level::default()).expect("registrable");
     let inputs = [Batch::new(1, shape(&[1, 2]), Data::I8(vec![5, 6])).expect("filled")];
     let prepared = Reference.prepare(model.graph().clone()).expect("always");
     let proof = prove(&model, Some(&own), prepared.as_ref(), &inputs, false, &mut rng(2)).expect("provable");
@@ -217,12 +219,67 @@ fn a_proof_convinces_who_has_neither_weights_nor_records() {
 }
 
 #[test]
+fn a_proof_has_as_many_bits_as_it_was_made_for_and_no_level_passes_for_another() {
+    let inputs = [Batch::new(1, shape(&[1, 2]), Data::I8(vec![5, 6])).expect("filled")];
+    let plain = model(10);
+    let prepared = Reference.prepare(plain.graph().clone()).expect("always");
+    let key = CommitmentKey::new([5; 32]);
+    let both = Level::ALL.map(|level| {
+        let (model, own) = RegisteredParameters::register(self::model(10), 2, level).expect("registrable");
+        let proof = |model: &Model, about| {
+            let told = (Records::Commit(&key), Results::Commit(&key));
+            let planned = plan(model, about, prepared.as_ref(), &inputs, told, [1; 32], u64::MAX);
+            planned.expect("provable").prove(&mut rng(2)).expect("provable")
+        };
+        let told = proof(&plain, About::Told(level));
+        let private = proof(&model, (&own).into());
+        let published = own.publish(&model, &mut rng(3)).expect("within its bounds");
+        let read = RegisteredModel::from_bytes(&published.to_bytes()).expect("a registered model");
+        assert_eq!(
+            (read.level(), RegisteredParameters::of(&model).expect("registered").level()),
+            (level, level)
+        );
+        for bits in [
+            told.verify(&plain, None, &mut rng(4)).expect("an honest proof"),
+            private.verify_registered(&read, &mut rng(4)).expect("an honest proof"),
+            read.verify(&mut rng(4)).expect("an honest registration"),
+        ] {
+            assert!(bits > f64::from(level.bits()), "{level}: {bits}");
+        }
+        (told, private, read, own)
+    });
+    // Nothing that hides something is the same for both.
+    let [one, other] = &both;
+    assert_ne!(one.0.statement.inputs, other.0.statement.inputs);
+    assert_ne!(one.0.statement.outputs, other.0.statement.outputs);
+    assert_ne!(one.3.root(), other.3.root());
+    let [seed, another] = Level::ALL.map(|level| plain.registration_seed(2, level.bits()));
+    assert_ne!(seed.expose(), another.expose());
+    assert_ne!(one.2.public().commitment(), other.2.public().commitment());
+    for ((told, private, read, _), level) in both.iter().zip([Level::Bits127, Level::Bits99]) {
+        let mut changed = told.clone();
+        changed.statement.level = level;
+        assert!(changed.verify(&plain, None, &mut rng(4)).is_err(), "{level}");
+        let mut changed = private.clone();
+        changed.statement.level = level;
+        assert_eq!(code(changed.verify_registered(read, &mut rng(4))), Some("E-PRF-10"), "{level}");
+        // The registration with the other level's name: another identity, and no proof for it.
+        let mut changed = read.clone();
+        let named = changed.public.registration.as_mut().expect("registered");
+        named.bits = level.bits();
+        assert_eq!(changed.verify(&mut rng(4)).err().map(|error| error.code()), Some("E-PRF-21"), "{level}");
+    }
+    assert_eq!(Level::of_bits(100), None);
+}
+
+#[test]
 fn a_registration_is_the_one_that_the_identity_names() {
     let (model, _, proof, published) = registered();
     let read = RegisteredModel::from_bytes(&published).expect("a registered model");
     let failed = |result: Result<f64, RegistrationError>| result.err().map(|error| error.code());
     // Another model, another root, another bound.
-    let (other, own) = RegisteredParameters::register(self::model(11), 2).expect("registrable");
+    let (other, own) =
+        RegisteredParameters::register(self::model(11), 2, Level::default()).expect("registrable");
     assert_ne!(other.commitment(), model.commitment());
     let other = own.publish(&other, &mut rng(3)).expect("within its bounds");
     assert_eq!(code(proof.verify_registered(&other, &mut rng(4))), Some("E-PRF-11"));
@@ -245,6 +302,7 @@ fn a_registration_is_the_one_that_the_identity_names() {
     let named = sealgrid_graph::model::RegistrationId {
         openings: 3,
         digest: model.registration().expect("one").digest,
+        bits: 99,
     };
     let forged = self::model(10).registered(named);
     assert_eq!(RegisteredParameters::of(&forged).err().map(|error| error.code()), Some("E-PRF-21"));
@@ -281,7 +339,7 @@ fn no_changed_byte_of_a_registered_model_is_taken() {
 #[test]
 fn what_cannot_be_registered_says_why() {
     let errors: [(RegistrationError, &str); 3] = [
-        (RegistrationError::from(TooLarge { elements: 1 << 25 }), "E-RES-81"),
+        (RegistrationError::from(TooLarge::Elements(1 << 25)), "E-RES-81"),
         (
             RegistrationError::NotRegistrable(crate::registration::NotRegistrable::OtherArchitecture),
             "E-PRF-22",
@@ -292,10 +350,10 @@ fn what_cannot_be_registered_says_why() {
         assert_eq!(error.code(), code);
     }
     // A bias that no field of 31 bits holds with a sign.
-    let wide = RegisteredParameters::register(model(1 << 30), 2).map(drop);
+    let wide = RegisteredParameters::register(model(1 << 30), 2, Level::default()).map(drop);
     assert_eq!(wide.map_err(|error| error.code()), Err("E-PRF-22"));
     for openings in [0, crate::weights::OPENINGS_MAX + 1] {
-        let none = RegisteredParameters::register(model(10), openings).map(drop);
+        let none = RegisteredParameters::register(model(10), openings, Level::default()).map(drop);
         assert_eq!(none.map_err(|error| error.code()), Err("E-RES-81"));
     }
 }
@@ -303,7 +361,7 @@ fn what_cannot_be_registered_says_why() {
 #[test]
 fn what_cannot_be_proven_says_why() {
     let errors: [(ProveError, &str); 2] = [
-        (ProveError::TooLarge(TooLarge { elements: 1 << 25 }), "E-RES-80"),
+        (ProveError::TooLarge(TooLarge::Elements(1 << 25)), "E-RES-80"),
         (
             ProveError::Witness(WitnessError::NotInTable(crate::lookups::NotInTable { looked: 0, slot: 0 })),
             "E-PRF-02",
@@ -321,7 +379,7 @@ fn what_cannot_be_proven_says_why() {
     let y = graph.push("last", Primitive::Rescale { requantise }, &[x]).expect("valid");
     let graph = std::sync::Arc::new(graph.finish(vec![y]).expect("valid"));
     let told = Batch::new(1, shape(&[1, 2]), Data::I32(vec![0; 2])).expect("filled");
-    let error = Run::new(&graph, Weights::Public, Inputs::Private(1), vec![told])
+    let error = Run::new(&graph, Weights::Public(Level::default()), Inputs::Private(1), vec![told])
         .map(drop)
         .expect_err("not provable");
     assert_eq!(ProveError::from(error.clone()).code(), "E-PRF-01");

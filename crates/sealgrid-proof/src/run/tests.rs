@@ -79,12 +79,13 @@ impl Case {
     }
 
     fn run(&self, inputs: Inputs<'_>, outputs: Vec<Batch>) -> Result<Run, NotProvable> {
-        Run::new(&self.graph, Weights::Public, inputs, outputs)
+        Run::new(&self.graph, Weights::Public(Level::default()), inputs, outputs)
     }
 
     fn committed(&self, [inputs, outputs]: [&Vec<Batch>; 2]) -> [Parameters; 2] {
         let key = CommitmentKey::new([9; 32]);
-        let commit = |side, batches: &[Batch]| values::commit(side, batches, &key).expect("few");
+        let commit =
+            |side, batches: &[Batch]| values::commit(Level::default(), side, batches, &key).expect("few");
         [commit(Side::Inputs, inputs), commit(Side::Outputs, outputs)]
     }
 
@@ -93,7 +94,8 @@ impl Case {
         let own = self.committed(values);
         let [inputs, outputs] = own.each_ref().map(|own| values::root(own).0);
         let inputs = Inputs::Committed(inputs, self.inputs[0].records());
-        let run = Run::new(&self.graph, Weights::Public, inputs, Outputs::Committed(outputs))?;
+        let run =
+            Run::new(&self.graph, Weights::Public(Level::default()), inputs, Outputs::Committed(outputs))?;
         Ok(run.with_values(own.into()))
     }
 
@@ -381,7 +383,8 @@ fn a_run_on_committed_records_yields_the_committed_results_and_no_others() {
         }
         let swapped = Inputs::Committed(values::root(&case.committed(own)[1]).0, records);
         let root = values::root(&case.committed(own)[0]).0;
-        let swapped = Run::new(&case.graph, Weights::Public, swapped, Outputs::Committed(root));
+        let swapped =
+            Run::new(&case.graph, Weights::Public(Level::default()), swapped, Outputs::Committed(root));
         assert!(verified(&swapped.expect("provable"), &argument).is_err());
     }
 }
@@ -389,7 +392,8 @@ fn a_run_on_committed_records_yields_the_committed_results_and_no_others() {
 #[test]
 fn one_key_hides_different_values_behind_different_pads() {
     let (key, case) = (CommitmentKey::new([4; 32]), Case::new(perceptron(), 1));
-    let commit = |side, batches: &[Batch]| values::commit(side, batches, &key).expect("few");
+    let commit =
+        |side, batches: &[Batch]| values::commit(Level::default(), side, batches, &key).expect("few");
     let one = commit(Side::Inputs, &case.inputs);
     assert_eq!(one.registered(), commit(Side::Inputs, &case.inputs).registered(), "opened by key and values");
     let begun = |own: &Parameters| {
@@ -442,12 +446,12 @@ struct Owned {
 
 impl Owned {
     fn new(case: Case, seed: u8) -> Option<Self> {
-        Self::of(case, weights::Shape::new, seed)
+        Self::of(case, |count, openings| weights::Shape::new(Level::default(), count, openings), seed)
     }
 
     /// One whose proofs hold a combination of the parameters' rows, as those of large models do.
     fn combined(case: Case, seed: u8) -> Option<Self> {
-        Self::of(case, weights::Shape::combined, seed)
+        Self::of(case, |count, openings| weights::Shape::combined(Level::default(), count, openings), seed)
     }
 
     /// Both.
@@ -574,6 +578,10 @@ struct Spoiled<'r> {
 }
 
 impl Conversation for Spoiled<'_> {
+    fn level(&self) -> Level {
+        self.run.level()
+    }
+
     fn content(&self) -> usize {
         self.run.content()
     }
@@ -620,7 +628,7 @@ fn a_prover_that_combines_other_rows_or_goes_on_with_another_content_convinces_n
         let shape = owned.registration.registered.shape;
         let second = prover.second().expect("a combination");
         let (content, pads) = (prover.content(), 5 * prover.pads());
-        let first = weights::Shape::of_first(content + pads);
+        let first = weights::Shape::of_first(Level::default(), content + pads);
         let start = second.next_multiple_of(first.row());
         let places = [0, shape.row() - 1, 5 * shape.row() - 1, 5 * shape.row(), second - 1]
             .into_iter()
@@ -739,7 +747,7 @@ fn check_run(owned: &Owned, private: bool, inputs: &str, shown: bool) {
     let Owned { case, parameters, registration, blind } = owned;
     let records = case.inputs[0].records();
     let graph = if private { blind } else { &case.graph };
-    let weights = if private { Weights::Private(registration) } else { Weights::Public };
+    let weights = if private { Weights::Private(registration) } else { Weights::Public(Level::default()) };
     let run = |into: &Vec<Batch>, out: &Vec<Batch>| -> Result<Run, NotProvable> {
         let commitments = case.committed([into, out]);
         let roots = commitments.each_ref().map(|own| values::root(own).0);
@@ -811,7 +819,8 @@ fn products_of_one_record_are_not_made_up_for_by_another() {
             if private {
                 owned.prover().expect("provable")
             } else {
-                Run::new(&owned.case.graph, Weights::Public, inputs, outputs).expect("provable")
+                Run::new(&owned.case.graph, Weights::Public(Level::default()), inputs, outputs)
+                    .expect("provable")
             }
         };
         let run = run();
@@ -969,7 +978,9 @@ fn a_run_with_more_products_than_a_verifier_goes_through_is_refused() {
     let refused = |records: usize| {
         let outputs = Batch::new(records, shape(&[1, 2048]), Data::I8(vec![0; records * 2048]));
         let outputs = vec![outputs.expect("filled")];
-        Run::new(&graph, Weights::Public, Inputs::Private(records), outputs).err().map(|error| error.why)
+        Run::new(&graph, Weights::Public(Level::default()), Inputs::Private(records), outputs)
+            .err()
+            .map(|error| error.why)
     };
     assert_eq!(refused(2049), Some(TOO_LARGE));
     assert_eq!(refused(1), None);

@@ -144,7 +144,7 @@ impl<'b> Builder<'b> {
     ) -> Result<(Self, Vec<Value>), NotProvable> {
         let private = match weights {
             Weights::Private(registration) => Some(Hiding::new(graph, registration)?),
-            Weights::Public => None,
+            Weights::Public(_) => None,
         };
         let shape = private.as_ref().map(|private| private.registration.registered.shape);
         let shown: usize = match inputs {
@@ -164,7 +164,8 @@ impl<'b> Builder<'b> {
         for ((tied, root), types) in tied.iter_mut().zip(committed).zip(types) {
             let Some(root) = root else { continue };
             let each: usize = types.iter().map(|value_type| value_type.shape.count()).sum();
-            let shape = Shape::of_values(records * each).map_err(|_| of_value(0, "run", TOO_LARGE))?;
+            let shape = Shape::of_values(weights.level(), records * each)
+                .map_err(|_| of_value(0, "run", TOO_LARGE))?;
             *tied = Some(Tied { registered: Registered { shape, root }, start: content, own: None });
             content += shape.taken();
         }

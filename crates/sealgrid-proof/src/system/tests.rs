@@ -13,7 +13,7 @@ fn rng(seed: u8) -> ChaCha20Rng {
 /// The suites' model, with the salts of this seed.
 fn registered(seed: u8) -> Model {
     let model = proving::unregistered(&mut rng(seed));
-    RegisteredParameters::register(model, OPENINGS).expect("registrable").0
+    RegisteredParameters::register(model, OPENINGS, Level::default()).expect("registrable").0
 }
 
 #[test]

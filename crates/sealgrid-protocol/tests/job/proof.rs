@@ -12,6 +12,7 @@ use sealgrid_graph::proving::{
 use sealgrid_graph::reference::Reference;
 use sealgrid_graph::tensor::{Data, Shape};
 use sealgrid_proof::file::RegisteredParameters;
+use sealgrid_proof::level::Level;
 use sealgrid_proof::system::System;
 use sealgrid_protocol::claims::{Claims, EvidenceDigest, EvidenceKind, FaultKind, SignedClaims};
 use sealgrid_protocol::job::client::{Plan, Reason};
@@ -30,7 +31,9 @@ const SYSTEM: System<ChaCha20Rng> = System(|| rng(3));
 fn model() -> &'static Model {
     static MODEL: OnceLock<Model> = OnceLock::new();
     MODEL.get_or_init(|| {
-        RegisteredParameters::register(small_model(10, &mut rng(1)), 16).expect("registrable").0
+        RegisteredParameters::register(small_model(10, &mut rng(1)), 16, Level::default())
+            .expect("registrable")
+            .0
     })
 }
 

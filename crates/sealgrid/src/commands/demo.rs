@@ -109,7 +109,7 @@ impl Demo {
         let shipped = Shipped::named("breast-cancer-mlp").expect("it ships");
         let imported = shipped.import()?;
         output.say("model owner: registering its weights, so that runs are proven without telling them");
-        let (model, _) = engines::register(imported, OPENINGS)?;
+        let (model, _) = engines::register(imported, OPENINGS, engines::Level::default())?;
         let model_file = scratch.path().join("breast-cancer-mlp.sgm");
         std::fs::write(&model_file, model.to_bytes()).map_err(|error| unwritable(&model_file, &error))?;
 

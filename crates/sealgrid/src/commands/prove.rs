@@ -7,7 +7,9 @@ use sealgrid_seal::digest::CommitmentKey;
 
 use super::{data, model};
 use crate::data::{Records, Results};
-use crate::engines::{self, Checker, Opening, OpeningError, Proof, RegisteredModel, Side, Values};
+use crate::engines::{
+    self, Checker, Opening, OpeningError, Proof, RegisteredModel, RegisteredParameters, Side, Values,
+};
 use crate::failure::{Failure, unreadable, unwritable};
 use crate::home::Home;
 use crate::output::{Output, Report, duration, facts, thousands};
@@ -36,6 +38,9 @@ pub struct Prove {
     /// Make the proof for those who hold the model, though its weights are registered: it spends no opening.
     #[arg(long)]
     show_weights: bool,
+    /// Fewest bits of soundness: 99 or 127. Of a registered model its registration says it; of any other 99 is what is meant.
+    #[arg(long, value_name = "BITS", value_parser = engines::level)]
+    bits: Option<engines::Level>,
     /// Where the results go: .csv, .npy or .json.
     #[arg(long, value_name = "FILE")]
     results: Option<PathBuf>,
@@ -78,7 +83,8 @@ impl Prove {
         };
         let memory_max = self.memory_max.map_or(u64::MAX, |mebibytes| mebibytes.saturating_mul(1 << 20));
         let told_both = (told_records, told_results);
-        let planned = engines::plan(&model, parameters.as_ref(), &inputs, told_both, memory_max)?;
+        let about = about(parameters.as_ref(), self.bits)?;
+        let planned = engines::plan(&model, about, &inputs, told_both, memory_max)?;
         let outputs = planned.outputs().to_vec();
         let left = match (&parameters, registration) {
             (Some(parameters), Some(registration)) => {
@@ -141,6 +147,24 @@ impl Prove {
         json["prove_ns"] = u64::try_from(proven.as_nanos()).unwrap_or(u64::MAX).into();
         json["verify_ns"] = u64::try_from(verified.as_nanos()).unwrap_or(u64::MAX).into();
         Ok(Report::new(out.to_string(), json))
+    }
+}
+
+/// The weights that are proven about, and how surely.
+fn about(
+    parameters: Option<&RegisteredParameters>,
+    asked: Option<engines::Level>,
+) -> Result<engines::About<'_>, Failure> {
+    let Some(own) = parameters else { return Ok(engines::About::Told(asked.unwrap_or_default())) };
+    match asked {
+        Some(asked) if asked != own.level() => {
+            let what = format!("proofs about this model are made for {}, not for {asked}", own.level());
+            Err(Failure::new("E-PRF-26", what)
+                .why("the registration of its weights says for how many, and is part of the model's identity")
+                .exit(2)
+                .hint(format!("sealgrid model register MODEL --bits {} --out FILE.sgm", asked.bits())))
+        }
+        _ => Ok(own.into()),
     }
 }
 

@@ -34,6 +34,7 @@ fn what_clap_refuses_ends_with_2_and_help_with_0() {
         (&["bench", "everything"], 2),
         (&["verify"], 2),
         (&["key"], 2),
+        (&["prove", "m.sgm", "--input", "r.csv", "--out", "p.proof", "--bits", "100"], 2),
         (&["model", "list", "--roots", "r"], 2),
     ] {
         assert_eq!(home.run(arguments).status, status, "{arguments:?}");
@@ -325,6 +326,18 @@ fn a_registered_model_is_proven_to_those_who_have_neither_weights_nor_records() 
     home.json(&["model", "register", "same.sgm", "--out", "same.sgm"]);
     home.json(&["prove", "same.sgm", "--input", "one.csv", "--out", "same.proof"]);
     home.json(&["verify", "same.proof", "--model", "same.sgr"]);
+    // Surer proofs need a registration for them, or the weights.
+    let bits = |told: &serde_json::Value| told["soundness_bits"].as_f64().expect("a number");
+    let surer = home.json(&["model", "register", text(&plain), "--out", "s.sgm", "--bits", "127"]);
+    assert!(bits(&surer) >= 127.0 && surer["model"] != registered["model"], "{surer}");
+    let prove = |model, out, bits| ["prove", model, "--input", "one.csv", "--out", out, "--bits", bits];
+    assert!(bits(&home.json(&prove("s.sgm", "s.proof", "127"))) >= 127.0);
+    let checked = |out, model| bits(&home.json(&["verify", out, "--model", model])["verdicts"][0]);
+    assert!(checked("s.proof", "s.sgr") >= 127.0);
+    assert!(bits(&home.json(&prove(text(&plain), "p.proof", "127"))) >= 127.0);
+    assert!(checked("p.proof", text(&plain)) >= 127.0);
+    let said = home.fails(&prove("r.sgm", "n.proof", "127"), "E-PRF-26", 2);
+    assert!(said.contains("--bits 127"), "{said}");
     home.fails(&["model", "register", text(&plain), "--out", "x.sgr"], "E-USE-02", 2);
     home.fails(&["model", "register", text(&plain), "--out", "x.sgm", "--openings", "0"], "E-RES-81", 6);
 }

@@ -38,7 +38,7 @@ fn world(
 ) -> World {
     let model = small_model(bias, &mut rng(salts));
     let (model, own) = if family.registered {
-        let (model, own) = RegisteredParameters::register(model, 2).expect("registrable");
+        let (model, own) = RegisteredParameters::register(model, 2, Level::default()).expect("registrable");
         (model, Some(own))
     } else {
         (model, None)
@@ -53,7 +53,15 @@ fn world(
     let prepared = Reference.prepare(Arc::clone(model.graph())).expect("always");
     let inputs = batch(records);
     let told = (told, results);
-    let planned = plan(&model, own.as_ref(), prepared.as_ref(), &inputs, told, [nonce; 32], u64::MAX);
+    let planned = plan(
+        &model,
+        about(own.as_ref(), Level::default()),
+        prepared.as_ref(),
+        &inputs,
+        told,
+        [nonce; 32],
+        u64::MAX,
+    );
     let planned = planned.expect("provable");
     let outputs = planned.outputs().to_vec();
     let proof = planned.prove(&mut rng(u64::from(nonce) << 8 | salts)).expect("provable");

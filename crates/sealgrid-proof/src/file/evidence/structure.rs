@@ -67,11 +67,11 @@ fn name(of: &str, index: usize) -> Option<&'static str> {
     let names: &[&str] = match of {
         ".proof" => &["statement", "argument"],
         ".proof statement" => {
-            &["version", "model", "nonce", "records", "inputs", "outputs", "weights private"]
+            &["version", "model", "nonce", "records", "inputs", "outputs", "weights private", "level"]
         }
         ".proof argument" | ".sgr argument" => &["commitment", "wires", "attached", "last", "opening"],
         ".sgr" => &["version", "public", "registered", "magnitudes", "reaches", "trees", "argument"],
-        ".sgr registered" => &["parameters", "openings", "root"],
+        ".sgr registered" => &["parameters", "openings", "root", "level"],
         ".sgr public" => &["card", "architecture", "parameter root", "registration"],
         ".opening" => &["version", "nonce", "side", "key", "batches"],
         _ => return None,

@@ -150,7 +150,10 @@ impl Setting {
             let elements: Vec<i32> = batches.iter().flat_map(crate::maps::numbers).collect();
             let elements: Vec<Element> = elements.into_iter().map(Element::from_i32).collect();
             if bare {
-                return Parameters::bare(Rows::of_values(elements.len()).expect("few"), &elements);
+                return Parameters::bare(
+                    Rows::of_values(Level::default(), elements.len()).expect("few"),
+                    &elements,
+                );
             }
             let nothing = batches.iter().map(|batch| {
                 let data =
@@ -158,7 +161,7 @@ impl Setting {
                 Batch::new(1, batch.shape().clone(), data).expect("filled")
             });
             let batches = if zeros { nothing.collect() } else { batches.to_vec() };
-            values::commit(side, &batches, &key).expect("few")
+            values::commit(Level::default(), side, &batches, &key).expect("few")
         };
         let mut own = Vec::new();
         let mut told = |side, batches: &[Batch]| {
@@ -183,22 +186,25 @@ impl Setting {
             inputs: told_inputs,
             outputs: told_outputs,
             weights_private: self.registered,
+            level: Level::default(),
         };
         let graph = model.graph();
         let run = if self.registered {
             let elements = registration::elements(graph);
             let nothing = vec![Element::ZERO; elements.len()];
-            let seed = model.registration_seed(2);
+            let seed = model.registration_seed(2, Level::default().bits());
             let parameters = match (bare, zeros) {
-                (true, _) => Parameters::bare(Rows::new(elements.len(), 2).expect("few"), &elements),
-                (false, true) => Parameters::commit(&nothing, 2, &seed).expect("few"),
-                (false, false) => Parameters::commit(&elements, 2, &seed).expect("few"),
+                (true, _) => {
+                    Parameters::bare(Rows::new(Level::default(), elements.len(), 2).expect("few"), &elements)
+                }
+                (false, true) => Parameters::commit(Level::default(), &nothing, 2, &seed).expect("few"),
+                (false, false) => Parameters::commit(Level::default(), &elements, 2, &seed).expect("few"),
             };
             let registration = Registration::of(graph, parameters.registered().clone());
             let run = statement.run(graph, Weights::Private(&registration)).expect("provable");
             run.with_parameters(&Arc::new(parameters))
         } else {
-            statement.run(graph, Weights::Public).expect("provable")
+            statement.run(graph, Weights::Public(Level::default())).expect("provable")
         };
         let run = run.with_values(own);
         // Of a run between commitments to zeros there is none.
@@ -368,8 +374,10 @@ fn the_two_witnesses_of_a_setting_have_one_statement() {
         }
         let bounds = [0, 1].map(|kind| {
             let model = setting.model(kind, &mut rng(1));
-            let parameters =
-                Parameters::bare(Rows::new(9, 2).expect("few"), &registration::elements(model.graph()));
+            let parameters = Parameters::bare(
+                Rows::new(Level::default(), 9, 2).expect("few"),
+                &registration::elements(model.graph()),
+            );
             let Registration { magnitudes, reaches, trees, .. } =
                 Registration::of(model.graph(), parameters.registered().clone());
             (magnitudes, reaches, trees)

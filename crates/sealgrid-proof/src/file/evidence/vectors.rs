@@ -68,7 +68,8 @@ fn proven(model: Model, own: Option<RegisteredParameters>, role: Role, inputs: V
 
 /// The first small graph of a kind that can be proven.
 fn small(kind: u64, registered: bool) -> Graph {
-    let role = Role { registered, inputs: Told::Hidden, outputs_shown: true, records: 1 };
+    let role =
+        Role { registered, inputs: Told::Hidden, outputs_shown: true, records: 1, level: Level::default() };
     let found = (0..).find_map(|seed| {
         let found = graph(kind, registered, seed)?;
         let again = graph(kind, registered, seed)?;
@@ -81,17 +82,29 @@ fn small(kind: u64, registered: bool) -> Graph {
 
 /// Two layers of registered weights, three records, records and results committed to.
 fn perceptron() -> Case {
-    let role = Role { registered: true, inputs: Told::Committed, outputs_shown: false, records: 3 };
+    let role = Role {
+        registered: true,
+        inputs: Told::Committed,
+        outputs_shown: false,
+        records: 3,
+        level: Level::default(),
+    };
     let graph = small(1, true);
     let inputs = arbitrary::inputs(&graph, role.records, 1);
     let model = Model::new(arbitrary::card("perceptron", &graph), graph, &mut rng(1)).expect("admitted");
-    let (model, own) = RegisteredParameters::register(model, 2).expect("registrable");
+    let (model, own) = RegisteredParameters::register(model, 2, Level::default()).expect("registrable");
     proven(model, Some(own), role, inputs)
 }
 
 /// A convolution, a tree ensemble and an encoder (softmax, normalisation, GELU) beside each other, all told.
 fn told() -> Case {
-    let role = Role { registered: false, inputs: Told::Shown, outputs_shown: true, records: 1 };
+    let role = Role {
+        registered: false,
+        inputs: Told::Shown,
+        outputs_shown: true,
+        records: 1,
+        level: Level::default(),
+    };
     let size = encoder::Size { tokens: 2, width: 4, heads: 2, inner: 4, layers: 1 };
     let (encoder, of_encoder) = encoder::encoder(size, 1);
     let encoder = Graph::from_parts(encoder.architecture(), encoder.parameters().to_vec()).expect("valid");

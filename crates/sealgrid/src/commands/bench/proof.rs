@@ -11,7 +11,7 @@ use sealgrid_seal::digest::CommitmentKey;
 
 use super::{Line, least};
 use crate::asking;
-use crate::engines::{self, Checker, Proof, RegisteredParameters};
+use crate::engines::{self, About, Checker, Level, Proof};
 use crate::failure::Failure;
 use crate::output::{duration, thousands};
 use crate::shipped::Shipped;
@@ -35,7 +35,7 @@ pub fn proofs(shipped: &Shipped, lines: &mut Vec<Line>) -> Result<(), Failure> {
         .prepare(Arc::clone(model.graph()))
         .map_err(|error| Failure::new(error.code(), error.to_string()))?;
     let run = least(|| black_box(prepared.run(&inputs, &mut ())));
-    if let Err(failure) = engines::plan(&model, None, &inputs, TOLD, u64::MAX) {
+    if let Err(failure) = engines::plan(&model, About::Told(Level::default()), &inputs, TOLD, u64::MAX) {
         // Said, and no failure of the bench.
         let beside = format!("not provable: {}", failure.why.unwrap_or(failure.what));
         lines.push(Line::timed(format!("{}: the run", shipped.name), run, beside));
@@ -47,14 +47,14 @@ pub fn proofs(shipped: &Shipped, lines: &mut Vec<Line>) -> Result<(), Failure> {
         let what = format!("{}: {what}", shipped.name);
         lines.push(Line { what, least: spread.least, processor: Some(processor), beside });
     };
-    let (proven, proof) = proving(&model, None, &inputs, TOLD)?;
+    let (proven, proof) = proving(&model, About::Told(Level::default()), &inputs, TOLD)?;
     let bytes = thousands(proof.to_bytes().len() as u64);
     line("proving, weights told", proven, format!("{bytes} bytes; the run takes {}", duration(run)));
     let owner = Checker::Owner(Box::new(model), None);
     let checked = taken(|| owner.verify(&proof).map(drop))?;
     let Checker::Owner(model, _) = owner else { unreachable!("made above") };
     let started = Instant::now();
-    let (model, own) = match engines::register(*model, OPENINGS) {
+    let (model, own) = match engines::register(*model, OPENINGS, Level::default()) {
         Ok(registered) => registered,
         Err(failure) => {
             // Said, and no failure of the bench.
@@ -71,29 +71,41 @@ pub fn proofs(shipped: &Shipped, lines: &mut Vec<Line>) -> Result<(), Failure> {
     let checked = taken(|| engines::verify_registration(&published).map(drop))?;
     let beside = format!("{bytes} bytes, made in {}; once a model", duration(registering));
     line("checking the registration", checked, beside);
-    let (proven, proof) = proving(&model, Some(&own), &inputs, TOLD)?;
+    let (proven, proof) = proving(&model, (&own).into(), &inputs, TOLD)?;
     let bytes = thousands(proof.to_bytes().len() as u64);
     line("proving, weights private", proven, format!("{bytes} bytes; the run takes {}", duration(run)));
     let checked = taken(|| engines::verify_registered(&proof, &published).map(drop))?;
     line("checking it without weights", checked, "the registration not counted".to_owned());
     let key = CommitmentKey::random(&mut crate::entropy());
     let told = (engines::Records::Commit(&key), engines::Results::Commit(&key));
-    let (proven, proof) = proving(&model, Some(&own), &inputs, told)?;
+    let (proven, proof) = proving(&model, (&own).into(), &inputs, told)?;
     let bytes = thousands(proof.to_bytes().len() as u64);
     line("proving, records and results committed to", proven, format!("{bytes} bytes; weights private"));
     let checked = taken(|| engines::verify_registered(&proof, &published).map(drop))?;
     line("checking it with commitments alone", checked, "the registration not counted".to_owned());
+    // The same weights, surer.
+    let (model, own) = engines::register(model, OPENINGS, Level::Bits127)?;
+    let published = engines::publish(&model, &own)?;
+    let (proven, proof) = proving(&model, (&own).into(), &inputs, TOLD)?;
+    let bytes = thousands(proof.to_bytes().len() as u64);
+    line("proving with 127 bits", proven, format!("{bytes} bytes; weights private"));
+    let mut bits = 0.0;
+    let checked = taken(|| {
+        bits = engines::verify_registered(&proof, &published)?;
+        Ok(())
+    })?;
+    line("checking it with 127 bits", checked, format!("{bits:.1} bits; the registration not counted"));
     Ok(())
 }
 
 /// Proves again and again; the last proof.
 fn proving(
     model: &Model,
-    own: Option<&RegisteredParameters>,
+    about: About<'_>,
     inputs: &[Batch],
     told: Told<'_>,
 ) -> Result<(Took, Proof), Failure> {
-    let prove = || engines::prove(engines::plan(model, own, inputs, told, u64::MAX)?);
+    let prove = || engines::prove(engines::plan(model, about, inputs, told, u64::MAX)?);
     let mut proof = prove()?;
     let took = taken(|| {
         proof = prove()?;

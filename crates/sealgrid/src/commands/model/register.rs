@@ -23,6 +23,9 @@ pub struct Register {
     /// Openings of the registration, of which it takes one itself and each proof another; each makes all proofs somewhat larger.
     #[arg(long, value_name = "N", default_value_t = 32)]
     openings: u32,
+    /// Fewest bits of soundness of proofs about it: 99, or 127, for which proofs are some third longer.
+    #[arg(long, value_name = "BITS", default_value = "99", value_parser = engines::level)]
+    bits: engines::Level,
 }
 
 impl Register {
@@ -36,7 +39,7 @@ impl Register {
         }
         let mut progress = output.progress("registering", 2);
         let started = Instant::now();
-        let (model, parameters) = engines::register(model, self.openings)?;
+        let (model, parameters) = engines::register(model, self.openings, self.bits)?;
         let left = openings::spend(home, parameters.root(), self.openings, &published)?;
         let registered = engines::publish(&model, &parameters)?;
         let took = started.elapsed();
