@@ -21,7 +21,7 @@ pub fn verifiers() -> impl Verifiers {
 }
 
 /// Whoever verifies hides nothing, so what the proof system draws for it need not be random: it draws salts and masks of commitments that are never made.
-/// All challenges are drawn from the transcript, and no two checks are added up with weights that a prover must not foresee.
+/// All challenges, those by which checks are added up included, are drawn from the transcript.
 fn nothing_hidden() -> ChaCha20Rng {
     ChaCha20Rng::from_seed([0; 32])
 }
