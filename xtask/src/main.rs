@@ -4,6 +4,7 @@
 //! cargo xtask check     format, lints, tidy, every test: what has to be green before a change is proposed
 //! cargo xtask tidy      rules about the sources that no compiler knows, in a second or two
 //! cargo xtask vectors   regenerates the frozen vectors and shows what changed
+//! cargo xtask wasm      builds the verifier's module for browsers and its page, and runs it on the vectors
 //! ```
 //!
 //! Reading order: [`tidy`] (the rules, one file each), [`source`] (how they see a file), [`steps`] (commands run).
@@ -11,10 +12,12 @@
 mod source;
 mod steps;
 mod tidy;
+mod wasm;
 
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: cargo xtask check [--fast] | tidy | vectors [--bless]";
+const USAGE: &str =
+    "usage: cargo xtask check [--fast] | tidy | vectors [--bless] | wasm [--build] [CARGO OPTION…]";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -25,6 +28,8 @@ fn main() -> ExitCode {
         ["tidy"] => tidy::run(),
         ["vectors"] => steps::vectors(steps::Vectors::Compare),
         ["vectors", "--bless"] => steps::vectors(steps::Vectors::Bless),
+        ["wasm", "--build", options @ ..] => wasm::build(options),
+        ["wasm", options @ ..] => wasm::build_and_run(options),
         _ => {
             steps::say(USAGE);
             return ExitCode::from(2);

@@ -1,13 +1,9 @@
 //! Commands that xtask runs one after the other, stopping at the first that fails.
 
 use std::io::Write as _;
-use std::path::Path;
 use std::process::Command;
 
-use crate::{source, tidy};
-
-/// The verifier's second target.
-const BROWSER: &str = "wasm32-unknown-unknown";
+use crate::{source, tidy, wasm};
 
 /// Which tests `check` runs.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -53,17 +49,14 @@ pub fn check(tests: Tests) -> Result<(), String> {
     } else {
         say("cargo-deny is not installed, its checks are left out; cargo install --locked cargo-deny");
     }
-    if has_target(BROWSER) {
-        let check = ["check", "--quiet", "-p", "sealgrid-verify", "--target", BROWSER];
+    if wasm::has_target() {
+        let check = ["check", "--quiet", "-p", "sealgrid-verify-wasm", "--target", wasm::TARGET];
         cargo(
             &check,
             "the verifier must build for the browser; `cargo tree` shows what brought the failing crate",
         )?;
     } else {
-        say(
-            "the standard library for wasm32-unknown-unknown is not installed, so the verifier is not built for it; \
-             rustup target add wasm32-unknown-unknown",
-        );
+        say(&format!("the verifier is not built for the browser: {}", wasm::NO_TARGET));
     }
     if tests == Tests::All {
         cargo(&["test", "--workspace"], "run the named test alone with `cargo test -p CRATE NAME`")?;
@@ -108,7 +101,8 @@ pub fn say(line: &str) {
     let _closed = writeln!(std::io::stderr().lock(), "{line}");
 }
 
-fn cargo(arguments: &[&str], advice: &str) -> Result<(), String> {
+/// Runs cargo at the workspace's root.
+pub fn cargo(arguments: &[&str], advice: &str) -> Result<(), String> {
     say(&format!("+ cargo {}", arguments.join(" ")));
     let status = Command::new(env!("CARGO"))
         .args(arguments)
@@ -118,14 +112,7 @@ fn cargo(arguments: &[&str], advice: &str) -> Result<(), String> {
     if status.success() { Ok(()) } else { Err(format!("`cargo {}` failed; {advice}", arguments.join(" "))) }
 }
 
-/// Whether the toolchain in use brings the standard library of `target`.
-fn has_target(target: &str) -> bool {
-    let mut rustc = Command::new("rustc");
-    let output =
-        rustc.args(["--print", "target-libdir", "--target", target]).current_dir(source::root()).output();
-    output.is_ok_and(|output| Path::new(String::from_utf8_lossy(&output.stdout).trim()).is_dir())
-}
-
-fn installed(program: &str) -> bool {
+/// Whether a program can be called.
+pub fn installed(program: &str) -> bool {
     Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success())
 }

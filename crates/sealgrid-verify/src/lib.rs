@@ -4,6 +4,7 @@
 //! - Say whom you trust: [`TrustRoots`], from a folder of two text files or one canonical file.
 //! - Judge a receipt: [`verify`], with what its owner discloses ([`Disclosure`]) or without.
 //! - Judge a proof, or what was published of a model: [`proofs`].
+//! - Judge a file of whatever kind it is: [`files`].
 //! - Show the verdict: [`Verdict::text`], [`Verdict::json`], [`Verdict::exit_status`].
 //!
 //! # How it works
@@ -16,6 +17,9 @@
 //! No network, no clock, no disk, no account: the manifest of this crate is the trusted base, and a test holds it.
 //!
 //! [`Judge`]: sealgrid_protocol::receipt::Judge
+
+#[cfg(feature = "proofs")]
+pub mod files;
 
 #[cfg(feature = "proofs")]
 pub mod proofs;

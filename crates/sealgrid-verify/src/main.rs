@@ -6,16 +6,17 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use sealgrid_verify::{TrustRoots, proofs, verify};
-use serde_json::{Value, json};
+use sealgrid_verify::TrustRoots;
+use sealgrid_verify::files::{self, Given, NotGiven};
 
 const USAGE: &str = "\
 Check receipts, proofs and registered models offline; one JSON verdict a line
 
-Usage: sealgrid-verify [--roots DIR] [--model FILE.sgr] [--at MILLISECONDS] FILE...
+Usage: sealgrid-verify [--roots DIR] [--model FILE] [--at MILLISECONDS] FILE...
 
   --roots DIR         Folder of the trust roots that receipts rest on
-  --model FILE.sgr    What was published of the model that proofs are about
+  --model FILE        What was published of the model that proofs are about (.sgr), or
+                      the model itself, where they are about one whose weights are told (.sgm)
   --at MILLISECONDS   Judge as of this time, since 1970 [default: now]
 
 Exit 0: all accepted. 2: called wrongly, or a file cannot be read. 4: something is rejected.";
@@ -69,43 +70,41 @@ impl Asked {
 
     /// Prints a verdict on each file; whether all are accepted.
     fn judge_all(&self) -> Result<bool, String> {
+        let model = self.model.as_deref().map(read).transpose()?;
+        let roots = self.roots()?;
+        let now = || SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_millis().try_into().ok();
+        let given = Given { model: model.as_deref(), roots: roots.as_ref(), at: self.at.or_else(now) };
         let mut all = true;
         for path in &self.files {
-            let mut verdict = self.judge(&read(path)?)?;
+            let mut verdict = files::judge(&read(path)?, &given).map_err(asked_for)?;
             verdict["file"] = path.display().to_string().into();
-            all &= verdict["accepted"] == true;
+            all &= files::is_accepted(&verdict);
             writeln!(stdout(), "{verdict}")
                 .map_err(|error| format!("the verdict cannot be told: {error}"))?;
         }
         Ok(all)
     }
 
-    fn judge(&self, file: &[u8]) -> Result<Value, String> {
-        let judged = if file.starts_with(proofs::PROOF_MAGIC) {
-            let model = self.model.as_ref().ok_or("a proof is checked with --model FILE.sgr")?;
-            proofs::judge_proof(file, &read(model)?)
-        } else if file.starts_with(proofs::REGISTERED_MAGIC) {
-            proofs::judge_registered(file)
-        } else {
-            return self.judge_receipt(file);
-        };
-        Ok(judged.unwrap_or_else(
-            |rejected| json!({ "accepted": false, "code": rejected.code, "why": rejected.what }),
-        ))
-    }
-
-    fn judge_receipt(&self, file: &[u8]) -> Result<Value, String> {
-        let folder = self.roots.as_ref().ok_or("a receipt rests on trust roots: --roots DIR")?;
+    /// What a verdict may rest on, as it was named.
+    fn roots(&self) -> Result<Option<TrustRoots>, String> {
+        let Some(folder) = &self.roots else { return Ok(None) };
         let text = |name: &str| {
             let path = folder.join(name);
             std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))
         };
         let roots = TrustRoots::from_files(&text(TrustRoots::AUTHORITY_FILE)?, &text(TrustRoots::LOG_FILE)?);
-        let roots = roots.map_err(|error| format!("{} holds no trust roots: {error}", folder.display()))?;
-        let now = || SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_millis().try_into().ok();
-        let at = self.at.or_else(now).ok_or("the clock stands before 1970: --at MILLISECONDS")?;
-        Ok(verify(file, &roots, at, None, Some(&proofs::verifiers())).json())
+        roots.map(Some).map_err(|error| format!("{} holds no trust roots: {error}", folder.display()))
     }
+}
+
+/// What a person does about what is missing.
+fn asked_for(missing: NotGiven) -> String {
+    let option = match missing {
+        NotGiven::Model | NotGiven::Published => "--model FILE",
+        NotGiven::Roots => "--roots DIR",
+        NotGiven::Time => "--at MILLISECONDS",
+    };
+    format!("{missing}: {option}")
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, String> {

@@ -90,6 +90,24 @@ fn proofs_and_registered_models_are_judged() {
 }
 
 #[test]
+fn proofs_about_told_weights_are_judged_with_the_model_itself() {
+    let vector = |name| format!("{}/../../vectors/proof/{name}", env!("CARGO_MANIFEST_DIR"));
+    let (told, model) = (vector("told.proof"), vector("told.sgm"));
+    let accepted = run(&["--model", &model, &told]);
+    assert_eq!(accepted.status.code(), Some(0), "{accepted:?}");
+    assert!(verdicts(&accepted)[0]["results_shown"][0].is_array());
+    let published = vector("perceptron.sgr");
+    assert_eq!(verdicts(&run(&["--model", &published, &told]))[0]["code"], "E-PRF-11");
+    // A model of weights cannot stand for what was published of one, and says nothing of the proof.
+    let missing = run(&["--model", &model, &vector("perceptron.proof")]);
+    assert_eq!((missing.status.code(), missing.stdout.len()), (Some(2), 0));
+    assert!(String::from_utf8_lossy(&missing.stderr).contains("(.sgr): --model FILE"));
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let none = write(folder.path(), "none.sgm", b"SGM1");
+    assert_eq!(verdicts(&run(&["--model", &none, &told]))[0]["code"], "E-IMP-53");
+}
+
+#[test]
 fn receipts_are_judged_under_the_roots_of_a_folder() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let fixture = Fixture::unanimous();

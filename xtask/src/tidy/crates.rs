@@ -34,6 +34,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "sealgrid-verify",
         &["sealgrid-attest", "sealgrid-proof", "sealgrid-protocol", "sealgrid-graph", "sealgrid-seal"],
     ),
+    ("sealgrid-verify-wasm", &["sealgrid-verify"]),
     ("sealgrid-testkit", &["sealgrid-protocol", "sealgrid-graph", "sealgrid-seal"]),
     (
         "sealgrid",

@@ -7,8 +7,14 @@ use crate::source::{self, Rust};
 const RULE: &str = "pure below the shell";
 
 /// The crates that this rule protects.
-const PURE: &[&str] =
-    &["sealgrid-seal", "sealgrid-graph", "sealgrid-attest", "sealgrid-protocol", "sealgrid-verify"];
+const PURE: &[&str] = &[
+    "sealgrid-seal",
+    "sealgrid-graph",
+    "sealgrid-attest",
+    "sealgrid-protocol",
+    "sealgrid-verify",
+    "sealgrid-verify-wasm",
+];
 
 /// Paths, or the ends of paths, that reach outside.
 const OUTSIDE: &[&[&str]] = &[

@@ -7,7 +7,9 @@ macro_rules! versioned {
         $($(#[$doc])* #[inline(always)] fn $name($($argument: $kind),*) $body)*
 
         pub(in super::super) mod versions {
-            use super::super::{Available, Backend};
+            use super::super::Available;
+            #[cfg(target_arch = "x86_64")]
+            use super::super::Backend;
 
             $($(#[$doc])* pub(in super::super::super) fn $name(available: Available, $($argument: $kind),*) {
                 #[cfg(target_arch = "x86_64")]
