@@ -448,6 +448,11 @@ impl Registering {
         })
     }
 
+    /// Variables of the tree of fractions.
+    pub(crate) fn fractions(&self) -> usize {
+        self.lookups.variables()
+    }
+
     /// The prover's: with the parameters behind the registration.
     ///
     /// # Panics

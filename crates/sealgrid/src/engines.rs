@@ -50,6 +50,18 @@ pub fn level(bits: &str) -> Result<Level, String> {
     level.ok_or_else(|| String::from("proofs are made for 99 or 127 bits"))
 }
 
+/// Refuses what would take more memory to register than it may.
+pub fn registrable_within(model: &Model, openings: u32, level: Level, most: u64) -> Result<(), Failure> {
+    let needed =
+        RegisteredParameters::memory(model, openings, level).map_err(|error| not_registered(&error))?;
+    if needed <= most {
+        return Ok(());
+    }
+    Err(Failure::new("E-RES-83", "registering this model takes more memory than it may")
+        .why(format!("it takes about {} MiB", needed.div_ceil(1 << 20)))
+        .hint("give it more, or register it on a larger machine: the model's file is all that it needs"))
+}
+
 /// Registers the weights of `model` with so many openings, for proofs of a level: the model with its new identity, and its parameters.
 pub fn register(model: Model, openings: u32, level: Level) -> Result<(Model, RegisteredParameters), Failure> {
     RegisteredParameters::register(model, openings, level).map_err(|error| not_registered(&error))

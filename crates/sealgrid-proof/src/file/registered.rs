@@ -170,6 +170,19 @@ impl RegisteredParameters {
         Ok((model.registered(id), own))
     }
 
+    /// Bytes that a process takes to register `model` so and to publish that, about: known before anything is begun.
+    ///
+    /// # Errors
+    /// [`RegistrationError`].
+    pub fn memory(model: &Model, openings: u32, level: Level) -> Result<u64, RegistrationError> {
+        let count = model.graph().parameters().iter().map(|parameter| parameter.shape().count()).sum();
+        let shape = Shape::new(level, count, openings)?;
+        let registration = Registration::of(model.graph(), Registered { shape, root: [0; 32] });
+        let conversation = Registering::new(model.graph(), &registration)?;
+        let vector = argument::variables(&conversation)?;
+        Ok(super::memory(vector, (conversation.fractions(), None), Some(shape)))
+    }
+
     /// The parameters of a registered model.
     ///
     /// # Errors

@@ -326,6 +326,9 @@ fn a_registered_model_is_proven_to_those_who_have_neither_weights_nor_records() 
     home.json(&["model", "register", "same.sgm", "--out", "same.sgm"]);
     home.json(&["prove", "same.sgm", "--input", "one.csv", "--out", "same.proof"]);
     home.json(&["verify", "same.proof", "--model", "same.sgr"]);
+    let small = ["model", "register", text(&plain), "--out", "x.sgm", "--memory-max", "16"];
+    let said = home.fails(&small, "E-RES-83", 6);
+    assert!(said.contains("MiB") && !home.path("x.sgm").exists(), "{said}");
     // Surer proofs need a registration for them, or the weights.
     let bits = |told: &serde_json::Value| told["soundness_bits"].as_f64().expect("a number");
     let surer = home.json(&["model", "register", text(&plain), "--out", "s.sgm", "--bits", "127"]);

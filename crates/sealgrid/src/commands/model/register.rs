@@ -26,6 +26,9 @@ pub struct Register {
     /// Fewest bits of soundness of proofs about it: 99, or 127, for which proofs are some third longer.
     #[arg(long, value_name = "BITS", default_value = "99", value_parser = engines::level)]
     bits: engines::Level,
+    /// Mebibytes of memory that it may take; what takes more, about, is refused before it is begun.
+    #[arg(long, value_name = "MIB")]
+    memory_max: Option<u64>,
 }
 
 impl Register {
@@ -39,6 +42,9 @@ impl Register {
         }
         let mut progress = output.progress("registering", 2);
         let started = Instant::now();
+        if let Some(mebibytes) = self.memory_max {
+            engines::registrable_within(&model, self.openings, self.bits, mebibytes.saturating_mul(1 << 20))?;
+        }
         let (model, parameters) = engines::register(model, self.openings, self.bits)?;
         let left = openings::spend(home, parameters.root(), self.openings, &published)?;
         let registered = engines::publish(&model, &parameters)?;
