@@ -516,21 +516,17 @@ impl Run {
     fn pulled(&self, drawn: &Drawn, [equal, merge]: [Challenge; 2]) -> Pulled {
         let count = self.equal.iter().map(Equal::count).sum();
         let weights: Vec<Challenge> = equal.shifted_powers(equal * merge.square()).take(count).collect();
-        let mut pulled = self.lookups.pull(drawn, merge, |functional| {
-            let mut rest = &weights[..];
-            let mut known = Challenge::ZERO;
-            for Equal { forms, to } in &self.equal {
-                for form in forms {
-                    let own = rest.split_off(..form.count()).expect("as many");
-                    known += form.pull(own, functional);
-                    if let Other::Own(other) = to {
-                        let own: Vec<Challenge> = own.iter().map(|weight| -*weight).collect();
-                        known += other.pull(&own, functional);
-                    }
+        let (mut rest, mut equal) = (&weights[..], Vec::new());
+        for Equal { forms, to } in &self.equal {
+            for form in forms {
+                let own = rest.split_off(..form.count()).expect("as many");
+                equal.push((form, own.to_vec()));
+                if let Other::Own(other) = to {
+                    equal.push((other, own.iter().map(|weight| -*weight).collect()));
                 }
             }
-            known
-        });
+        }
+        let mut pulled = self.lookups.pull(drawn, merge, &equal);
         let mut rest = &weights[..];
         let records = &drawn.records[..self.lookups.places().records];
         for Equal { forms, to } in &self.equal {

@@ -16,7 +16,7 @@ use super::walk::{Builder, Value, refused};
 use super::wide::{Numbers, weighed};
 use super::{Column, NotProvable};
 use crate::field::{Challenge, Element};
-use crate::lookups::{Columns, Form, Looked};
+use crate::lookups::{Columns, Form, Looked, Pulling};
 use crate::maps::{Known, Sum, narrow, signed};
 
 /// Most nodes on the ways to all leaves.
@@ -233,8 +233,12 @@ impl Form for Sparse {
         sums
     }
 
-    fn pull(&self, weights: &[Challenge], functional: &mut [Challenge]) -> Challenge {
-        let mut pulled = vec![Challenge::ZERO; self.operand.count()];
+    fn operands(&self) -> Vec<&Arc<dyn Form>> {
+        vec![&self.operand]
+    }
+
+    fn pull(&self, weights: &[Challenge], to: &mut Pulling<'_>) -> Challenge {
+        let pulled = to.of(&self.operand);
         let each = pulled.len() / self.lines;
         let mut known = Challenge::ZERO;
         for (weights, pulled) in weights.chunks_exact(self.constants.len()).zip(pulled.chunks_exact_mut(each))
@@ -248,6 +252,6 @@ impl Form for Sparse {
                 .map(|(weight, constant)| *weight * *constant)
                 .sum::<Challenge>();
         }
-        known + self.operand.pull(&pulled, functional)
+        known
     }
 }
