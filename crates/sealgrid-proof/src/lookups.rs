@@ -698,12 +698,12 @@ impl Conversation for Lookups {
     ) -> Result<Later<'c>, ProofError> {
         let (drawn, [numerator, denominator]) = self.check(channel)?;
         let merge = channel.challenge();
-        Ok(Box::new(move || {
+        Ok(vec![Box::new(move || {
             let pulled = pulled.unwrap_or_else(|| self.pull(&drawn, merge, &[]));
             let value = &numerator + &(&denominator * merge);
             let functional = self.places.parts(&pulled.functional, &drawn.records);
             Ok(vec![ContentClaim { functional, value: &value - &Hidden::known(pulled.known) }])
-        }))
+        })])
     }
 
     fn errors(&self) -> u64 {

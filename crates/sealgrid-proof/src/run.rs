@@ -38,7 +38,7 @@ use sealgrid_graph::range::{self, Interval};
 use self::sums::{Side, Sums};
 use self::walk::{Builder, Value, in_field, of_value, refused};
 use self::wide::{Numbers, Split};
-use crate::argument::{ContentClaim, Conversation, Later, Part};
+use crate::argument::{ContentClaim, Conversation, Later, LaterClaims, Part};
 use crate::channel::{ProofError, Prover, Verifier};
 use crate::commit::VARIABLES_MAX;
 use crate::field::{Challenge, Element, wipe};
@@ -746,7 +746,7 @@ impl Conversation for Run {
             .iter()
             .map(|tied| tied.registered.verify(channel, self.lookups.places().shared(tied.start)))
             .collect::<Result<_, _>>()?;
-        Ok(Box::new(move || {
+        let mut later: Later<'c> = vec![Box::new(move || {
             let pulled = pulled.unwrap_or_else(|| self.pulled(&drawn, challenges));
             let places = self.lookups.places();
             let functional = places.parts(&pulled.functional, &drawn.records);
@@ -757,14 +757,12 @@ impl Conversation for Run {
                     claims.push(self.side(side)?);
                 }
             }
-            for registered in registered.into_iter() {
-                claims.push(registered()?);
-            }
-            for tied in tied {
-                claims.push(tied()?);
-            }
             Ok(claims)
-        }))
+        })];
+        later
+            .extend(registered.map(|registered| -> LaterClaims<'c> { Box::new(|| Ok(vec![registered()?])) }));
+        later.extend(tied.into_iter().map(|tied| -> LaterClaims<'c> { Box::new(|| Ok(vec![tied()?])) }));
+        Ok(later)
     }
 
     fn errors(&self) -> u64 {
