@@ -13,7 +13,7 @@ mod commitment;
 mod input;
 mod output;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use minicbor::{Decode, Encode};
 use sealgrid_seal::canonical::{self, NotCanonical};
@@ -41,6 +41,8 @@ pub struct Model {
     graph: Arc<Graph>,
     salts: Vec<Salt>,
     registration: Option<RegistrationId>,
+    /// Of graph and salts, which never change; made when it is first asked for, because all parameters are hashed for it.
+    parameter_root: OnceLock<Digest>,
 }
 
 /// Hides one parameter tensor in the commitment.
@@ -163,7 +165,7 @@ impl Model {
             return Err(ModelError::Salts);
         }
         range::analyse(&graph)?;
-        Ok(Self { card, graph: Arc::new(graph), salts, registration: None })
+        Ok(Self { card, graph: Arc::new(graph), salts, registration: None, parameter_root: OnceLock::new() })
     }
 
     /// The public card.
@@ -184,7 +186,7 @@ impl Model {
         PublicModel {
             card: self.card.clone(),
             architecture: self.graph.architecture(),
-            parameter_root: commitment::root(&self.leaves()),
+            parameter_root: *self.parameter_root.get_or_init(|| commitment::root(&self.leaves())),
             registration: self.registration,
         }
     }

@@ -25,7 +25,9 @@ use rand_core::CryptoRng;
 use sealgrid_seal::secret::Secret;
 
 use crate::channel::{PadClaim, Pads, ProofError, Prover, Sent, Verifier};
-use crate::commit::{Commitment, Committed, Scheme, VARIABLES_MAX, VARIABLES_MIN, opening_bits};
+use crate::commit::{
+    Commitment, Committed, Scheme, Shown, VARIABLES_MAX, VARIABLES_MIN, opening_bits, read_opening,
+};
 use crate::field::{
     Challenge, DEGREE, Element, LANES, basis, equality, equality_at, equality_of_both, equality_within,
     evaluate_from, pack, random, soundness_bits, wipe,
@@ -34,7 +36,7 @@ use crate::hidden::Hidden;
 use crate::last::{self, Block, Last};
 use crate::level::Level;
 use crate::lookups::{Pulled, Witness};
-use crate::threads::both;
+use crate::threads::beside;
 use crate::transcript::Transcript;
 use crate::weights::{Opened, Parameters, Registered, Shape};
 
@@ -151,6 +153,15 @@ impl Part {
         Self::plain(start, places.iter().flat_map(|place| records.iter().map(|it| *place * *it)).collect())
     }
 
+    /// How many weights its value at a point is made of one by one.
+    fn weights(&self) -> usize {
+        match &self.weights {
+            Weights::Product(Product { places, records }) => places.len() + records.len(),
+            Weights::Opened { rows, .. } | Weights::EqualRows { rows, .. } => rows.len(),
+            Weights::Equal { .. } => 0,
+        }
+    }
+
     /// Weight by weight.
     fn product(&self) -> Product {
         match &self.weights {
@@ -229,8 +240,11 @@ impl Product {
     }
 }
 
-/// What is left to show of the content once a conversation was heard; it takes no more of it, so it can be worked out beside what comes then.
-pub type Later<'c> = Box<dyn FnOnce() -> Result<Vec<ContentClaim>, ProofError> + Send + 'c>;
+/// What is left to show of the content once a conversation was heard, in parts, the longest first; none takes more of it, so they can be worked out beside
+/// each other and beside what comes then.
+pub type Later<'c> = Vec<LaterClaims<'c>>;
+/// One of these parts.
+pub type LaterClaims<'c> = Box<dyn FnOnce() -> Result<Vec<ContentClaim>, ProofError> + Send + 'c>;
 
 /// What is said about the content, by both sides alike.
 pub trait Conversation {
@@ -339,6 +353,11 @@ impl Layout {
         Ok(Self { start, content, pads, first, variables, block: Block { number: last, variables: block } })
     }
 
+    /// A part of the content, in the vector.
+    fn placed(&self, part: Part) -> Part {
+        if part.is_second { part } else { part.moved(self.start) }
+    }
+
     /// Fills a vector up: zeros, and the block that masks the last step.
     fn fill(&self, vector: &mut Vec<Element>, rng: &mut impl CryptoRng) {
         vector.resize((1 << self.variables) - (1 << self.block.variables), Element::ZERO);
@@ -351,36 +370,31 @@ impl Layout {
     }
 }
 
-/// All claims as one, about the whole vector.
-struct Merged {
-    parts: Vec<(Challenge, Part)>,
-    value: Challenge,
-}
+/// What all claims weigh as one, about the whole vector.
+struct Merged(Vec<(Challenge, Part)>);
 
 impl Merged {
-    /// Claims weighed with powers of `weight`, and what is said of the pads, which stand behind the content.
-    fn new(layout: &Layout, claims: Vec<ContentClaim>, said: PadClaim, weight: Challenge) -> Self {
-        let PadClaim { mut coefficients, mut value } = said;
+    /// Claims weighed with powers of `weight`, and what is said of the pads, which stand behind the content; with what it comes to.
+    fn new(
+        layout: &Layout,
+        claims: Vec<ContentClaim>,
+        said: PadClaim,
+        weight: Challenge,
+    ) -> (Self, Challenge) {
+        let (of_pads, value) = merged_pads(layout, claims.iter().map(|claim| &claim.value), said, weight);
         let mut parts = Vec::new();
         for (claim, power) in claims.into_iter().zip(weight.powers().skip(1)) {
-            for (pad, coefficient) in claim.value.terms() {
-                coefficients[*pad as usize] -= power * *coefficient;
-            }
-            value += power * claim.value.constant();
-            let placed = |part: Part| if part.is_second { part } else { part.moved(layout.start) };
-            parts.extend(claim.functional.into_iter().map(|part| (power, placed(part))));
+            parts.extend(claim.functional.into_iter().map(|part| (power, layout.placed(part))));
         }
-        let weights = |coefficient: Challenge| (0..DEGREE).map(move |at| coefficient * basis(at));
-        let pads = coefficients.into_iter().take(layout.pads).flat_map(weights).collect();
-        parts.push((Challenge::ONE, Part::plain(layout.start + layout.content, pads)));
-        Self { parts, value }
+        parts.push((Challenge::ONE, of_pads));
+        (Self(parts), value)
     }
 
     fn functional(&self, layout: &Layout) -> Vec<Challenge> {
         let mut functional = vec![Challenge::ZERO; 1 << layout.variables];
         // Several claims weigh the same records: they are merged before each place is multiplied by each record.
         let mut merged: Vec<(usize, Product)> = Vec::new();
-        for (factor, part) in &self.parts {
+        for (factor, part) in &self.0 {
             let mut product = part.product();
             if product.records.len() == 1 {
                 product.add(*factor, &mut functional[part.start..]);
@@ -396,8 +410,54 @@ impl Merged {
         functional
     }
 
+    #[cfg(test)]
     fn at(&self, point: &[Challenge]) -> Challenge {
-        self.parts.iter().map(|(factor, part)| *factor * part.at(point)).sum()
+        self.0.iter().map(|(factor, part)| *factor * part.at(point)).sum()
+    }
+}
+
+/// What weighs the pads where claims of these values are weighed with powers of `weight`, and what everything comes to.
+fn merged_pads<'v>(
+    layout: &Layout,
+    values: impl Iterator<Item = &'v Hidden>,
+    said: PadClaim,
+    weight: Challenge,
+) -> (Part, Challenge) {
+    let PadClaim { mut coefficients, mut value } = said;
+    for (claimed, power) in values.zip(weight.powers().skip(1)) {
+        for (pad, coefficient) in claimed.terms() {
+            coefficients[*pad as usize] -= power * *coefficient;
+        }
+        value += power * claimed.constant();
+    }
+    let weights = |coefficient: Challenge| (0..DEGREE).map(move |at| coefficient * basis(at));
+    let pads = coefficients.into_iter().take(layout.pads).flat_map(weights).collect();
+    (Part::plain(layout.start + layout.content, pads), value)
+}
+
+/// A claim of which the functional was worked out at the point where the vector is opened.
+struct ClaimAt {
+    value: Hidden,
+    at: Challenge,
+}
+
+/// Weights of claims from which on they are evaluated by two threads; tests do both.
+const WEIGHTS_OF_TWO_THREADS: usize = if cfg!(test) { 1 << 11 } else { 1 << 16 };
+
+impl ClaimAt {
+    fn of(claim: ContentClaim, layout: &Layout, point: &[Challenge]) -> Self {
+        let parts = claim.functional.into_iter().map(|part| layout.placed(part).at(point));
+        Self { value: claim.value, at: parts.sum() }
+    }
+
+    fn all(claims: Vec<ContentClaim>, layout: &Layout, point: &[Challenge]) -> Vec<Self> {
+        let weights = claims.iter().flat_map(|claim| &claim.functional).map(Part::weights).sum::<usize>();
+        let evaluate = |claim| move || Self::of(claim, layout, point);
+        let claims = claims.into_iter().map(evaluate);
+        if weights < WEIGHTS_OF_TWO_THREADS {
+            return claims.map(|evaluate| evaluate()).collect();
+        }
+        beside(|| (), claims.collect()).1
     }
 }
 
@@ -455,10 +515,10 @@ pub fn prove(
     // What it comes to is told to both sides by the same words.
     let absorb = |transcript: &mut Transcript| scheme.absorb(transcript, &commitment);
     let mut channel = Verifier::new(transcript, &wires, &attached).with_second(&absorb);
-    let claims = hear(conversation, &layout, &mut channel, pulled).and_then(|later| later());
+    let claims = hear(conversation, &layout, &mut channel, pulled).and_then(in_order);
     let (said, mut transcript) = channel.finish().expect("an honest conversation");
     let weight = transcript.challenge();
-    let merged = Merged::new(&layout, claims.expect("an honest conversation"), said, weight);
+    let (merged, _) = Merged::new(&layout, claims.expect("an honest conversation"), said, weight);
     let functional = merged.functional(&layout);
     let (last, openings) = last::prove(&mut transcript, &vector, functional, layout.block);
     wipe(&mut vector);
@@ -557,14 +617,17 @@ fn hear<'c>(
 ) -> Result<Later<'c>, ProofError> {
     let Some(shape) = layout.first else { return conversation.verify(channel, pulled) };
     let root = channel.attached()?.try_into().map_err(|_| ProofError::Wrong)?;
-    let later = conversation.verify(channel, pulled)?;
+    let mut later = conversation.verify(channel, pulled)?;
     assert!(!channel.awaits_second(), "a conversation with a second part absorbs the commitment to it");
     let first = Registered { shape, root }.verify(channel, 0)?;
-    Ok(Box::new(move || {
-        let mut claims = later()?;
-        claims.push(first()?);
-        Ok(claims)
-    }))
+    later.push(Box::new(move || Ok(vec![first()?])));
+    Ok(later)
+}
+
+/// All parts of what is left to show, one behind the other.
+fn in_order(later: Later<'_>) -> Result<Vec<ContentClaim>, ProofError> {
+    let parts: Result<Vec<_>, _> = later.into_iter().map(|part| part()).collect();
+    Ok(parts?.concat())
 }
 
 /// Checks an argument; yields its bits of soundness, all steps added up.
@@ -574,6 +637,17 @@ fn hear<'c>(
 pub fn verify(
     conversation: &impl Conversation,
     argument: &Argument,
+    transcript: Transcript,
+    rng: &mut impl CryptoRng,
+) -> Result<f64, ProofError> {
+    verify_read(conversation, argument, read_opening(&argument.opening), transcript, rng)
+}
+
+/// [`verify`] of an argument whose opening was read already.
+pub(crate) fn verify_read(
+    conversation: &impl Conversation,
+    argument: &Argument,
+    shown: Result<Shown, ProofError>,
     mut transcript: Transcript,
     rng: &mut impl CryptoRng,
 ) -> Result<f64, ProofError> {
@@ -591,16 +665,18 @@ pub fn verify(
     let last = Last::hear(&mut transcript, &argument.last, layout.variables, layout.block)?;
     let openings = last.openings();
     // Everything was drawn that the claims depend on, so they are worked out while the opening is checked.
-    let opened = || scheme.verify(&mut transcript, &argument.commitment, &openings, &argument.opening);
-    let shown = || {
-        let claims = later()?;
-        let errors = claims.len() as u64;
-        let merged = Merged::new(&layout, claims, said, weight);
-        last.check(merged.value, merged.at(&openings[0].point)).map(|()| errors)
-    };
-    let (opened, shown) = both(opened, shown);
+    let opened = || scheme.verify(&mut transcript, &argument.commitment, &openings, &shown?);
+    let point = &openings[0].point;
+    let evaluated = |part: LaterClaims<'_>| Ok(ClaimAt::all(part()?, &layout, point));
+    let (opened, claims) = beside(opened, later.into_iter().map(|part| || evaluated(part)).collect());
     opened?;
-    let bits = soundness(conversation, &layout, errors + shown?);
+    let claims: Vec<Vec<ClaimAt>> = claims.into_iter().collect::<Result<_, ProofError>>()?;
+    let claims: Vec<ClaimAt> = claims.into_iter().flatten().collect();
+    let (of_pads, value) = merged_pads(&layout, claims.iter().map(|claim| &claim.value), said, weight);
+    let powers = weight.powers().skip(1);
+    let at = claims.iter().zip(powers).map(|(claim, power)| power * claim.at).sum::<Challenge>();
+    last.check(value, at + of_pads.at(point))?;
+    let bits = soundness(conversation, &layout, errors + claims.len() as u64);
     // An honest prover had none of these begun.
     if bits < f64::from(conversation.level().bits()) { Err(ProofError::Weak) } else { Ok(bits) }
 }

@@ -42,6 +42,17 @@ pub(crate) type Trees<R> = MerkleTreeHidingMmcs<
 >;
 /// What opens a vector, as the library has it.
 pub(crate) type Shown = ZkWhirProof<Element, Challenge, Trees<StdRng>>;
+
+/// What opens a vector, of its bytes.
+///
+/// # Errors
+/// [`ProofError`].
+pub(crate) fn read_opening(bytes: &[u8]) -> Result<Shown, ProofError> {
+    if bytes.len() > OPENING_BYTES_MAX {
+        return Err(ProofError::TooLong);
+    }
+    read(bytes)
+}
 type Library =
     HidingWhirPcs<Challenge, Element, Radix2DFTSmallBatch<Element>, Trees<StdRng>, Challenger, StdRng>;
 
@@ -175,24 +186,20 @@ impl Scheme {
     ///
     /// # Errors
     /// [`ProofError`].
-    pub fn verify(
+    pub(crate) fn verify(
         &self,
         transcript: &mut Transcript,
         commitment: &Commitment,
         openings: &[Opening],
-        bytes: &[u8],
+        proof: &Shown,
     ) -> Result<(), ProofError> {
-        if bytes.len() > OPENING_BYTES_MAX {
-            return Err(ProofError::TooLong);
-        }
-        let proof: Shown = read(bytes)?;
         let stated = openings.iter().map(|opening| opening.value);
         if !stated.eq(proof.evals.iter().copied()) {
             return Err(ProofError::Wrong);
         }
         let points = openings.iter().map(|opening| Point::new(opening.point.clone())).collect();
         let challenger = transcript.challenger();
-        guarded(|| self.library.verify(&commitment.0, &proof, challenger, points))
+        guarded(|| self.library.verify(&commitment.0, proof, challenger, points))
     }
 }
 
@@ -314,7 +321,9 @@ pub fn fuzz_open(bytes: &[u8]) {
     let point = vec![Challenge::default(); VARIABLES_MIN];
     let openings: Vec<Opening> =
         stated.into_iter().take(4).map(|value| Opening { point: point.clone(), value }).collect();
-    let _ = scheme.verify(&mut transcript, &Commitment::from_bytes([1; 32]), &openings, bytes);
+    if let Ok(shown) = read_opening(bytes) {
+        let _ = scheme.verify(&mut transcript, &Commitment::from_bytes([1; 32]), &openings, &shown);
+    }
 }
 
 #[cfg(test)]
@@ -369,7 +378,7 @@ mod tests {
         let verify = |openings: &[Opening], bytes: &[u8]| {
             let mut transcript = Transcript::of_test();
             scheme.absorb(&mut transcript, &commitment);
-            scheme.verify(&mut transcript, &commitment, openings, bytes)
+            scheme.verify(&mut transcript, &commitment, openings, &read_opening(bytes)?)
         };
         assert_eq!(verify(&openings, &bytes), Ok(()));
         for which in 0..2 {

@@ -49,15 +49,35 @@ pub(crate) fn wipe<T: PrimeCharacteristicRing + Copy>(values: &mut [T]) {
 
 /// `eq(point, x)` for every vertex `x` of the cube, the first coordinate of the point the most significant bit.
 pub(crate) fn equality(point: &[Challenge]) -> Vec<Challenge> {
-    let mut weights = vec![Challenge::ONE];
-    for &coordinate in point {
-        weights = weights
-            .iter()
-            .flat_map(|&weight| {
-                let one = weight * coordinate;
-                [weight - one, one]
-            })
-            .collect();
+    equality_times(Challenge::ONE, point)
+}
+
+/// `factor·eq(point, x)` for every vertex.
+pub(crate) fn equality_times(factor: Challenge, point: &[Challenge]) -> Vec<Challenge> {
+    if point.len() < 2 * LANES.ilog2() as usize {
+        return equality_one_by_one(factor, point);
+    }
+    let (high, low) = point.split_at(point.len() - LANES.ilog2() as usize);
+    let low = Packed::from_ext_slice(&equality_one_by_one(Challenge::ONE, low));
+    let mut weights = Vec::with_capacity(1 << point.len());
+    for weight in equality_times(factor, high) {
+        let weights_of = low * weight;
+        weights.extend((0..LANES).map(|lane| -> Challenge { weights_of.extract(lane) }));
+    }
+    weights
+}
+
+/// The same, of a few vertices.
+fn equality_one_by_one(factor: Challenge, point: &[Challenge]) -> Vec<Challenge> {
+    let mut weights = Vec::with_capacity(1 << point.len());
+    weights.push(factor);
+    // From the least significant coordinate on: each makes as many again.
+    for &coordinate in point.iter().rev() {
+        for at in 0..weights.len() {
+            let one = weights[at] * coordinate;
+            weights[at] -= one;
+            weights.push(one);
+        }
     }
     weights
 }
@@ -365,23 +385,33 @@ pub(crate) fn evaluate(values: &[Challenge], point: &[Challenge]) -> Challenge {
 /// `Σ weight_i · eq(point, start + i)`: the multilinear extension, at a point, of weights that stand somewhere on a cube.
 pub(crate) fn evaluate_from(weights: &[Challenge], start: usize, point: &[Challenge]) -> Challenge {
     let (high, low) = point.split_at(point.len() - point.len().min(10));
-    let (blocks, within, length) = (equality(high), equality(low), 1 << low.len());
+    let length = 1 << low.len();
+    let first = start / length;
+    let blocks = equality_within(high, first..(start + weights.len()).div_ceil(length));
     let (mut sum, mut at, mut rest) = (Challenge::ZERO, start, weights);
+    let within = equality(low);
+    // What stands at multiples of a pack, so that it is packed once.
+    let packs = pack(&within);
     while !rest.is_empty() {
         let (own, later) = rest.split_at(rest.len().min(length - at % length));
-        sum += blocks[at / length] * inner(own, &within[at % length..]);
+        sum += blocks[at / length - first] * inner(own, at % length, &within, &packs);
         (at, rest) = (at + own.len(), later);
     }
     sum
 }
 
-/// `Σ left·right`, as far as the shorter goes.
-fn inner(left: &[Challenge], right: &[Challenge]) -> Challenge {
+/// `Σ left_i·right_(from + i)`; `packs` are those of the right side.
+fn inner(left: &[Challenge], from: usize, right: &[Challenge], packs: &[Packed]) -> Challenge {
+    let one_by_one = |left: &[Challenge], right: &[Challenge]| {
+        left.iter().zip(right).map(|(left, right)| *left * *right).sum::<Challenge>()
+    };
+    let (head, left) = left.split_at(left.len().min(from.next_multiple_of(LANES) - from));
+    let first = from + head.len();
     let (left_packs, left_rest) = left.as_chunks::<LANES>();
-    let packs = left_packs.iter().zip(right.as_chunks::<LANES>().0);
-    let packs = packs.map(|(left, right)| Packed::from_ext_slice(left) * Packed::from_ext_slice(right));
-    let rest = left_rest.iter().zip(right.get(LANES * left_packs.len()..).unwrap_or_default());
-    total(packs.sum()) + rest.map(|(left, right)| *left * *right).sum::<Challenge>()
+    let pairs = left_packs.iter().zip(packs.get(first / LANES..).unwrap_or_default());
+    let sum = total(pairs.map(|(left, right)| Packed::from_ext_slice(left) * *right).sum());
+    let last = first + LANES * left_packs.len();
+    sum + one_by_one(head, &right[from..]) + one_by_one(left_rest, &right[last.min(right.len())..])
 }
 
 /// Rank over the base field, by elimination.
@@ -426,6 +456,27 @@ mod tests {
                 assert_eq!(equality_within(&one, count / 2..count), all[count / 2..count]);
             }
             assert!((0..all.len()).step_by(7).all(|at| equality_at(&one, at) == all[at]));
+        }
+    }
+
+    #[test]
+    fn weights_that_stand_anywhere_on_a_cube_are_those_of_its_vertices() {
+        let mut rng = rand_chacha::ChaCha20Rng::from_seed([7; 32]);
+        for bits in [0, 2, 5, 10, 12] {
+            let point: Vec<Challenge> = (0..bits).map(|_| random(&mut rng)).collect();
+            let all = 1usize << bits;
+            let (factor, entries) = (random(&mut rng), equality(&point));
+            assert!(entries.iter().enumerate().all(|(at, entry)| *entry == equality_at(&point, at)));
+            let times = equality_times(factor, &point);
+            assert!(times.iter().zip(&entries).all(|(times, entry)| *times == factor * *entry));
+            for (start, count) in
+                [(0, all), (1, all / 2), (all / 3, all - all / 3), (all / 2, 1), (all - 1, 0), (all, 0)]
+            {
+                let count = count.min(all - start);
+                let weights: Vec<Challenge> = (0..count).map(|_| random(&mut rng)).collect();
+                let expected: Challenge = weights.iter().zip(&entries[start..]).map(|(a, b)| *a * *b).sum();
+                assert_eq!(evaluate_from(&weights, start, &point), expected, "{count} from {start} of {all}");
+            }
         }
     }
 

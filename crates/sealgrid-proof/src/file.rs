@@ -37,6 +37,7 @@ use crate::field::{Challenge, Element};
 use crate::level::Level;
 use crate::lookups::Witness;
 use crate::run::{Inputs, NotProvable, Outputs, Run, Weights, WitnessError};
+use crate::threads::both;
 use crate::transcript::Transcript;
 use crate::values::{self, Side};
 use crate::weights::Shape;
@@ -437,8 +438,10 @@ impl Proof {
         if !same_level || !shown.iter().copied().flatten().all(same_records) {
             return Err(VerifyError::Malformed);
         }
-        let run = self.statement.run(graph, weights)?;
-        Ok(argument::verify(&run, &self.argument, self.statement.transcript(), rng)?)
+        // What the opening says is looked at much later, and takes some time to read.
+        let read = || commit::read_opening(&self.argument.opening);
+        let (shown, run) = both(read, || self.statement.run(graph, weights));
+        Ok(argument::verify_read(&run?, &self.argument, shown, self.statement.transcript(), rng)?)
     }
 
     /// The file's bytes.

@@ -8,7 +8,7 @@ use sealgrid_graph::range::Interval;
 
 use crate::field::{Challenge, Element, LANES, Packed, unpack};
 use crate::folding::Factor;
-use crate::lookups::Form;
+use crate::lookups::{Form, Pulling};
 use crate::maps::{Map, Taps, signed};
 use crate::order::Block;
 
@@ -99,13 +99,13 @@ impl Layer {
         }
     }
 
+    /// The form that it weighs.
+    pub(crate) fn form(&self) -> Option<&Arc<dyn Form>> {
+        self.weighted.as_ref().map(|weighted| &weighted.operand)
+    }
+
     /// [`Form::pull`] of `Σ weights·sum` where each parameter is `eq(point, place)`.
-    pub(crate) fn pull(
-        &self,
-        weights: &[Challenge],
-        point: &[Challenge],
-        functional: &mut [Challenge],
-    ) -> Challenge {
+    pub(crate) fn pull(&self, weights: &[Challenge], point: &[Challenge], to: &mut Pulling<'_>) -> Challenge {
         let weights = &weights[self.sums..][..self.each()];
         let mut added = vec![Challenge::ZERO; self.added_count()];
         for block in &self.added {
@@ -119,9 +119,7 @@ impl Layer {
             known = entries.map(|(weight, entry)| *weight * added[*entry as usize]).sum();
         }
         if let Some(weighted) = &self.weighted {
-            let mut pulled = vec![Challenge::ZERO; weighted.operand.count()];
-            weighted.pull(weights, point, &mut pulled);
-            known += weighted.operand.pull(&pulled, functional);
+            weighted.pull(weights, point, to.of(&weighted.operand));
         }
         known
     }
@@ -389,7 +387,9 @@ mod tests {
                 layer.contribute(&by, &operand, Challenge::TWO, &mut found);
                 assert!(found == met, "seed {seed}");
                 let mut found = vec![Challenge::ZERO; operand.len()];
-                assert_eq!(layer.pull(&by, &point, &mut found), known, "seed {seed}");
+                let mut pulling = Pulling::through(layer.form(), &mut found);
+                let own = layer.pull(&by, &point, &mut pulling);
+                assert_eq!(own + pulling.finish(), known, "seed {seed}");
                 assert!(found == pulled, "seed {seed}");
             }
         }

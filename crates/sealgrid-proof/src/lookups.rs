@@ -12,6 +12,7 @@
 //! list times one of its record, and whatever is done with the weights is done once for all records.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use p3_field::{PackedValue as _, PrimeCharacteristicRing as _, PrimeField32 as _};
@@ -19,22 +20,141 @@ use p3_field::{PackedValue as _, PrimeCharacteristicRing as _, PrimeField32 as _
 use crate::argument::{ContentClaim, Conversation, Later, TooLarge};
 use crate::channel::{ProofError, Prover, Verifier};
 use crate::commit::VARIABLES_MAX;
-use crate::field::{Challenge, Element, LANES, Packed, PackedElement, equality, equality_at, wipe};
+use crate::field::{
+    Challenge, Element, LANES, Packed, PackedElement, equality, equality_at, equality_times, wipe,
+};
 use crate::fractions::{self, Leaves};
 use crate::hidden::Hidden;
 use crate::level::Level;
 use crate::places::Places;
+use crate::threads::each;
+
+/// Places from which on lists are pulled by two threads; tests do both.
+const PLACES_OF_TWO_THREADS: usize = if cfg!(test) { 1 << 11 } else { 1 << 18 };
 
 /// An affine map from the content to a list of numbers, and its transpose.
 pub trait Form: Send + Sync {
     /// Numbers in the list.
     fn count(&self) -> usize;
 
+    /// The forms that it is made of, none of which is made of it.
+    fn operands(&self) -> Vec<&Arc<dyn Form>> {
+        Vec::new()
+    }
+
     /// The list.
     fn values(&self, content: &[Element]) -> Vec<Element>;
 
-    /// Adds to `functional` the weights of the content in `Σ weights·list`; yields what the content has no part in.
-    fn pull(&self, weights: &[Challenge], functional: &mut [Challenge]) -> Challenge;
+    /// Adds to the weights of the content, and to those of its operands, what these weigh in `Σ weights·list`; yields what neither has a part in.
+    fn pull(&self, weights: &[Challenge], to: &mut Pulling<'_>) -> Challenge;
+}
+
+/// Weights on their way from lists to the content. What several lists are made of is weighed by each of them; all that is added up before it is pulled
+/// farther, so every form is gone through once, however many others are made of it.
+pub struct Pulling<'p> {
+    functional: &'p mut [Challenge],
+    /// Each before its operands.
+    forms: Vec<&'p dyn Form>,
+    /// Where a form stands among these.
+    places: HashMap<*const (), usize>,
+    /// Empty where nothing weighs a form yet.
+    weights: Vec<Vec<Challenge>>,
+    /// What nothing has a part in.
+    known: Challenge,
+}
+
+impl std::fmt::Debug for Pulling<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Pulling({} forms)", self.forms.len())
+    }
+}
+
+impl<'p> Pulling<'p> {
+    /// Through `forms`, and what they are made of, to the weights of the content.
+    pub fn through(
+        forms: impl IntoIterator<Item = &'p Arc<dyn Form>>,
+        functional: &'p mut [Challenge],
+    ) -> Self {
+        let mut pulling = Self {
+            functional,
+            forms: Vec::new(),
+            places: HashMap::new(),
+            weights: Vec::new(),
+            known: Challenge::ZERO,
+        };
+        forms.into_iter().for_each(|form| pulling.place(form));
+        // They stand behind their operands until here.
+        pulling.forms.reverse();
+        let last = pulling.forms.len().wrapping_sub(1);
+        pulling.places.values_mut().for_each(|place| *place = last - *place);
+        pulling.weights.resize(pulling.forms.len(), Vec::new());
+        pulling
+    }
+
+    fn place(&mut self, form: &'p Arc<dyn Form>) {
+        let key = key(form);
+        if !self.places.contains_key(&key) {
+            form.operands().into_iter().for_each(|operand| self.place(operand));
+            self.places.insert(key, self.forms.len());
+            self.forms.push(&**form);
+        }
+    }
+
+    /// The weights of the content.
+    pub fn content(&mut self) -> &mut [Challenge] {
+        self.functional
+    }
+
+    /// The weights of a form, to be added to.
+    ///
+    /// # Panics
+    /// When it is none of those that are pulled through.
+    pub fn of(&mut self, form: &Arc<dyn Form>) -> &mut [Challenge] {
+        let slot = &mut self.weights[self.places[&key(form)]];
+        if slot.is_empty() {
+            slot.resize(form.count(), Challenge::ZERO);
+        }
+        slot
+    }
+
+    /// Adds weights to those of a form.
+    ///
+    /// # Panics
+    /// When it is none of those that are pulled through.
+    pub fn add(&mut self, form: &Arc<dyn Form>, weights: impl Iterator<Item = Challenge>) {
+        let place = self.places[&key(form)];
+        let form = self.forms[place];
+        if form.operands().is_empty() {
+            // Made of the content alone: what weighs it need not be kept until all is there.
+            let weights: Vec<Challenge> = weights.collect();
+            let known = form.pull(&weights, self);
+            self.known += known;
+            return;
+        }
+        let slot = &mut self.weights[place];
+        if slot.is_empty() {
+            slot.extend(weights);
+        } else {
+            slot.iter_mut().zip(weights).for_each(|(sum, weight)| *sum += weight);
+        }
+    }
+
+    /// Pulls everything to the content; yields what it has no part in.
+    pub fn finish(mut self) -> Challenge {
+        for place in 0..self.forms.len() {
+            let weights = std::mem::take(&mut self.weights[place]);
+            if !weights.is_empty() {
+                let known = self.forms[place].pull(&weights, &mut self);
+                self.known += known;
+            }
+        }
+        self.known
+    }
+}
+
+/// What tells a form from others.
+fn key(form: &Arc<dyn Form>) -> *const () {
+    Arc::as_ptr(form).cast()
 }
 
 /// `constant + Σ_j coefficient_j · content[start_j + i]` for each `i` below `count`.
@@ -71,11 +191,17 @@ impl Form for Columns {
         values
     }
 
-    fn pull(&self, weights: &[Challenge], functional: &mut [Challenge]) -> Challenge {
+    fn pull(&self, weights: &[Challenge], to: &mut Pulling<'_>) -> Challenge {
         for (start, factor) in &self.terms {
-            for (sum, weight) in functional[*start..].iter_mut().zip(weights) {
-                *sum += *weight * *factor;
+            let sums = to.content()[*start..].iter_mut().zip(weights);
+            if *factor == Element::ONE {
+                sums.for_each(|(sum, weight)| *sum += *weight);
+            } else {
+                sums.for_each(|(sum, weight)| *sum += *weight * *factor);
             }
+        }
+        if self.constant == Element::ZERO {
+            return Challenge::ZERO;
         }
         weights.iter().copied().sum::<Challenge>() * self.constant
     }
@@ -220,6 +346,23 @@ pub(crate) struct Lists {
 pub struct Pulled {
     pub(crate) functional: Vec<Challenge>,
     pub(crate) known: Challenge,
+}
+
+/// What lists of one record say of the places, and what comes to numerators, denominators and each record's forms that no place has a part in.
+struct PulledLists {
+    functional: Vec<Challenge>,
+    numerators: Challenge,
+    denominators: Challenge,
+    of_record: Challenge,
+}
+
+impl PulledLists {
+    fn add(&mut self, other: &Self) {
+        self.functional.iter_mut().zip(&other.functional).for_each(|(sum, weight)| *sum += *weight);
+        self.numerators += other.numerators;
+        self.denominators += other.denominators;
+        self.of_record += other.of_record;
+    }
 }
 
 /// What stands in a block.
@@ -484,58 +627,61 @@ impl Lookups {
         Drawn { alpha, gamma, point, record, records }
     }
 
-    /// What numerator and `merge` times the denominator at the point that was drawn say of the places. `also` adds what else is said of each record's,
-    /// in the same records' weights, and yields what no place has a part in.
+    /// What numerator and `merge` times the denominator at the point that was drawn say of the places; `also` is what else weighs lists of each record's,
+    /// in the same records' weights.
     pub(crate) fn pull(
         &self,
         drawn: &Drawn,
         merge: Challenge,
-        also: impl FnOnce(&mut [Challenge]) -> Challenge,
+        also: &[(&Arc<dyn Form>, Vec<Challenge>)],
     ) -> Pulled {
         let Drawn { alpha, gamma, point, .. } = drawn;
         let all_records = drawn.all_records();
-        let mut functional = vec![Challenge::ZERO; self.places.count];
-        // A denominator is 1 where nothing stands, so that all weights add up to 1.
-        let mut denominators = Challenge::ONE;
-        let mut numerators = Challenge::ZERO;
-        let mut of_record = also(&mut functional);
-        // What forms of these weights, of a list or of a table's rows, add to the denominators.
-        let pull = |forms: &[Arc<dyn Form>], weights: &[Challenge], functional: &mut [Challenge]| {
-            let pull = |(form, power): (&Arc<dyn Form>, Challenge)| {
-                let factor = -(power * merge);
-                let weights: Vec<Challenge> = weights.iter().map(|weight| factor * *weight).collect();
-                form.pull(&weights, functional)
-            };
-            forms.iter().zip(gamma.powers().skip(1)).map(pull).sum::<Challenge>()
+        // Tables of which each record has its own are weighed as the lists are.
+        let own = self.tables.iter().enumerate().filter(|(_, table)| matches!(table.rows, Rows::Own(_)));
+        let own: Vec<(usize, &Table, Vec<Challenge>)> = own
+            .map(|(number, table)| {
+                let of = Of::Table(number);
+                (number, table, self.weights(of, table.rows(), point, self.places.width()))
+            })
+            .collect();
+        let with_own = self.also_of_own(&own, drawn, merge, also);
+        let also = if own.is_empty() { also } else { &with_own[..] };
+        let all = 0..self.looked.len();
+        let pull = if self.places.count < PLACES_OF_TWO_THREADS {
+            self.pull_lists(all, drawn, merge, also)
+        } else {
+            let middle = self.middle(also);
+            let parts = [(all.start..middle, also), (middle..all.end, &[][..])];
+            let [mut one, other] = each(parts, |(lists, also)| self.pull_lists(lists, drawn, merge, also));
+            one.add(&other);
+            one
         };
+        // A denominator is 1 where nothing stands, so that all weights add up to 1.
         let above = |table: usize| *alpha - Challenge::from(Self::tag(table)) - Challenge::ONE;
-        for (number, list) in self.looked.iter().enumerate() {
-            let weights = self.weights(Of::Looked(number), list.tuple[0].count(), point, self.places.width());
-            let all = weights.iter().copied().sum::<Challenge>() * all_records;
-            numerators += all;
-            denominators += all * above(list.table);
-            of_record += pull(&list.tuple, &weights, &mut functional);
-        }
+        let PulledLists { mut functional, numerators, mut denominators, of_record } = pull;
+        denominators += Challenge::ONE;
         let count = |table: &Table, weights: &[Challenge], functional: &mut [Challenge]| {
             let places = functional[table.multiplicities..].iter_mut();
             places.zip(weights).for_each(|(place, weight)| *place -= *weight);
         };
-        for (number, table) in self.tables.iter().enumerate() {
-            let Rows::Own(rows) = &table.rows else { continue };
-            let weights = self.weights(Of::Table(number), table.rows(), point, self.places.width());
-            denominators += weights.iter().copied().sum::<Challenge>() * all_records * above(number);
-            count(table, &weights, &mut functional);
-            of_record += pull(rows, &weights, &mut functional);
+        for (number, table, weights) in &own {
+            denominators += weights.iter().copied().sum::<Challenge>() * all_records * above(*number);
+            count(table, weights, &mut functional);
         }
         self.places.share(&mut functional, all_records);
         let whole: Vec<Challenge> = point.iter().chain(&drawn.record).copied().collect();
-        let mut shared = Challenge::ZERO;
+        let forms = self.tables.iter().flat_map(|table| match &table.rows {
+            Rows::Shared(rows) => &rows[..],
+            Rows::Told(_) | Rows::Own(_) => &[],
+        });
+        let mut pulling = Pulling::through(forms, &mut functional);
         for (number, table) in self.tables.iter().enumerate() {
             let weights = match table.rows {
                 Rows::Own(_) => continue,
                 Rows::Told(_) | Rows::Shared(_) => self.weights(Of::Table(number), table.rows(), &whole, 1),
             };
-            count(table, &weights, &mut functional);
+            count(table, &weights, pulling.content());
             match &table.rows {
                 Rows::Told(columns) => {
                     let rows = folded(Self::tag(number), columns, *gamma);
@@ -545,12 +691,80 @@ impl Lookups {
                 }
                 Rows::Shared(rows) | Rows::Own(rows) => {
                     denominators += weights.iter().copied().sum::<Challenge>() * above(number);
-                    shared += pull(rows, &weights, &mut functional);
+                    for (form, power) in rows.iter().zip(gamma.powers().skip(1)) {
+                        let factor = -(power * merge);
+                        pulling.add(form, weights.iter().map(|weight| factor * *weight));
+                    }
                 }
             }
         }
+        let shared = pulling.finish();
         let known = numerators + merge * denominators + of_record * all_records + shared;
         Pulled { functional, known }
+    }
+
+    /// `also`, and the rows of tables of which each record has its own.
+    fn also_of_own<'l>(
+        &'l self,
+        own: &[(usize, &'l Table, Vec<Challenge>)],
+        drawn: &Drawn,
+        merge: Challenge,
+        also: &[(&'l Arc<dyn Form>, Vec<Challenge>)],
+    ) -> Vec<(&'l Arc<dyn Form>, Vec<Challenge>)> {
+        let mut all = Vec::new();
+        for (_, table, weights) in own {
+            let Rows::Own(rows) = &table.rows else { continue };
+            for (form, power) in rows.iter().zip(drawn.gamma.powers().skip(1)) {
+                let factor = -(power * merge);
+                all.push((form, weights.iter().map(|weight| factor * *weight).collect()));
+            }
+        }
+        if !all.is_empty() {
+            all.extend_from_slice(also);
+        }
+        all
+    }
+
+    /// Where the lists are parted so that about as much is pulled on either side, what is pulled also being on the first.
+    fn middle(&self, also: &[(&Arc<dyn Form>, Vec<Challenge>)]) -> usize {
+        let counts = self.looked.iter().map(|list| (1 + list.tuple.len()) * list.tuple[0].count());
+        let also = also.iter().map(|(_, weights)| weights.len()).sum::<usize>();
+        let all = also + counts.clone().sum::<usize>();
+        let before = counts.scan(also, |before, count| {
+            *before += count;
+            Some(*before)
+        });
+        before.take_while(|before| 2 * before <= all).count()
+    }
+
+    /// What some of the lists say, and what is pulled also.
+    fn pull_lists(
+        &self,
+        lists: Range<usize>,
+        drawn: &Drawn,
+        merge: Challenge,
+        also: &[(&Arc<dyn Form>, Vec<Challenge>)],
+    ) -> PulledLists {
+        let all_records = drawn.all_records();
+        let mut functional = vec![Challenge::ZERO; self.places.count];
+        let [mut numerators, mut denominators] = [Challenge::ZERO; 2];
+        let own = &self.looked[lists.clone()];
+        let forms = own.iter().flat_map(|list| &list.tuple).chain(also.iter().map(|(form, _)| *form));
+        let mut pulling = Pulling::through(forms, &mut functional);
+        also.iter().for_each(|(form, weights)| pulling.add(form, weights.iter().copied()));
+        for (number, list) in lists.zip(own) {
+            let count = list.tuple[0].count();
+            let weights = self.weights(Of::Looked(number), count, &drawn.point, self.places.width());
+            let all = weights.iter().copied().sum::<Challenge>() * all_records;
+            numerators += all;
+            denominators += all * (drawn.alpha - Challenge::from(Self::tag(list.table)) - Challenge::ONE);
+            for (form, power) in list.tuple.iter().zip(drawn.gamma.powers().skip(1)) {
+                let factor = -(power * merge);
+                pulling.add(form, weights.iter().map(|weight| factor * *weight));
+            }
+        }
+        let of_record = pulling.finish();
+        PulledLists { functional, numerators, denominators, of_record }
     }
 
     /// `eq(point, x)` for the `count` tuples or rows of a list, each of which takes `width` vertices.
@@ -589,9 +803,7 @@ impl Drawn {
 fn block_weights(point: &[Challenge], start: usize, length: usize) -> Vec<Challenge> {
     let (block, within) = point.split_at(point.len() - length.ilog2() as usize);
     let weight = equality_at(block, start / length);
-    let mut weights = equality(within);
-    weights.iter_mut().for_each(|within| *within *= weight);
-    weights
+    equality_times(weight, within)
 }
 
 /// `tag + γ·v_0 + γ²·v_1 + …` for every tuple.
@@ -640,12 +852,12 @@ impl Conversation for Lookups {
     ) -> Result<Later<'c>, ProofError> {
         let (drawn, [numerator, denominator]) = self.check(channel)?;
         let merge = channel.challenge();
-        Ok(Box::new(move || {
-            let pulled = pulled.unwrap_or_else(|| self.pull(&drawn, merge, |_| Challenge::ZERO));
+        Ok(vec![Box::new(move || {
+            let pulled = pulled.unwrap_or_else(|| self.pull(&drawn, merge, &[]));
             let value = &numerator + &(&denominator * merge);
             let functional = self.places.parts(&pulled.functional, &drawn.records);
             Ok(vec![ContentClaim { functional, value: &value - &Hidden::known(pulled.known) }])
-        }))
+        })])
     }
 
     fn errors(&self) -> u64 {
@@ -721,6 +933,64 @@ mod tests {
 
     fn verified(lookups: &Lookups, argument: &Argument) -> Result<f64, ProofError> {
         argument::verify(lookups, argument, Transcript::of_test(), &mut rng())
+    }
+
+    /// Twice another form, which counts how often it is pulled through.
+    struct Counted(Arc<dyn Form>, std::sync::atomic::AtomicUsize);
+
+    impl Form for Counted {
+        fn count(&self) -> usize {
+            self.0.count()
+        }
+
+        fn operands(&self) -> Vec<&Arc<dyn Form>> {
+            vec![&self.0]
+        }
+
+        fn values(&self, content: &[Element]) -> Vec<Element> {
+            self.0.values(content).into_iter().map(|value| value.double()).collect()
+        }
+
+        fn pull(&self, weights: &[Challenge], to: &mut Pulling<'_>) -> Challenge {
+            self.1.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            to.add(&self.0, weights.iter().map(|weight| weight.double()));
+            Challenge::ZERO
+        }
+    }
+
+    #[test]
+    fn what_several_lists_are_made_of_is_pulled_through_once_and_comes_to_the_same() {
+        let mut rng = rng();
+        let mut random =
+            |count: usize| -> Vec<Challenge> { (0..count).map(|_| crate::field::random(&mut rng)).collect() };
+        let terms = vec![(0, element(3)), (4, element(-1)), (2, Element::ONE)];
+        let base: Arc<dyn Form> = Arc::new(Columns { count: 6, constant: element(7), terms });
+        let counted = Arc::new(Counted(Arc::clone(&base), 0.into()));
+        let shared: Arc<dyn Form> = Arc::<Counted>::clone(&counted);
+        let from = [Some(5), None, Some(0), Some(5), None, Some(1)].to_vec();
+        let moved: Arc<dyn Form> =
+            Arc::new(crate::maps::Moved { operand: Arc::clone(&shared), from, constant: -2 });
+        let both = [&shared, &moved, &base, &shared].map(Arc::clone).to_vec();
+        let sum: Arc<dyn Form> = Arc::new(crate::maps::Plus(both));
+        // What comes first is made of what comes later, and the other way round; the sum is weighed twice.
+        for lists in [[&shared, &sum, &moved, &sum], [&sum, &moved, &sum, &shared]] {
+            let content: Vec<Element> = (0..10).map(|at| element(at * at - 20)).collect();
+            let mut functional = vec![Challenge::ZERO; 10];
+            let mut expected = Challenge::ZERO;
+            counted.1.store(0, std::sync::atomic::Ordering::Relaxed);
+            let mut pulling = Pulling::through(lists, &mut functional);
+            for list in lists {
+                let weights = random(6);
+                let values = list.values(&content);
+                expected +=
+                    weights.iter().zip(values).map(|(weight, value)| *weight * value).sum::<Challenge>();
+                pulling.add(list, weights.into_iter());
+            }
+            let known = pulling.finish();
+            let own = functional.iter().zip(&content).map(|(weight, element)| *weight * *element);
+            assert_eq!(own.sum::<Challenge>() + known, expected);
+            assert_eq!(counted.1.load(std::sync::atomic::Ordering::Relaxed), 1);
+        }
     }
 
     #[test]

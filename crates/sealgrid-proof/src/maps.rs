@@ -9,7 +9,7 @@ use sealgrid_graph::range::Interval;
 use sealgrid_graph::tensor::Tensor;
 
 use crate::field::{Challenge, Element};
-use crate::lookups::Form;
+use crate::lookups::{Form, Pulling};
 
 /// Most bits of a limb, of which long numbers are made.
 pub(crate) const LIMB_BITS: u8 = 11;
@@ -45,10 +45,11 @@ pub(crate) struct Taps {
 impl Taps {
     /// Of a window over `from` (the operand's spatial axes) onto `to`.
     pub(crate) fn new(window: &Window, from: &[usize], to: &[usize]) -> Self {
+        let outputs: Vec<Vec<usize>> = positions(to).collect();
         let under = |tap: &[usize]| {
-            let hits = positions(to).enumerate();
+            let hits = outputs.iter().enumerate();
             let hits =
-                hits.filter_map(|(output, at)| Some((narrow(output), narrow(hit(window, from, &at, tap)?))));
+                hits.filter_map(|(output, at)| Some((narrow(output), narrow(hit(window, from, at, tap)?))));
             hits.collect()
         };
         let by_tap = positions(&window.kernel).map(|tap| under(&tap)).collect();
@@ -229,21 +230,32 @@ impl Form for Sum {
         sums.into_iter().map(Element::from_i64).collect()
     }
 
-    fn pull(&self, weights: &[Challenge], functional: &mut [Challenge]) -> Challenge {
-        let constants = weights.iter().zip(&self.constants);
-        let mut known =
+    fn operands(&self) -> Vec<&Arc<dyn Form>> {
+        self.terms.iter().map(|term| &term.operand).collect()
+    }
+
+    fn pull(&self, weights: &[Challenge], to: &mut Pulling<'_>) -> Challenge {
+        let constants = weights.iter().zip(&self.constants).filter(|(_, constant)| **constant != 0);
+        let known =
             constants.map(|(weight, constant)| *weight * Element::from_i32(*constant)).sum::<Challenge>();
         for term in &self.terms {
-            let mut pulled = vec![Challenge::ZERO; term.operand.count()];
+            let factor = Element::from_i32(term.factor);
             match &term.map {
-                Map::Moves(moves) => {
+                Map::Moves(moves) if term.factor == 1 => {
+                    let pulled = to.of(&term.operand);
                     moves.iter().for_each(|(to, from)| pulled[*from as usize] += weights[*to as usize]);
                 }
-                map => map.fold(weights, &map.factors(), &mut pulled),
+                map => {
+                    let mut pulled = vec![Challenge::ZERO; term.operand.count()];
+                    match map {
+                        Map::Moves(moves) => moves
+                            .iter()
+                            .for_each(|(to, from)| pulled[*from as usize] += weights[*to as usize]),
+                        map => map.fold(weights, &map.factors(), &mut pulled),
+                    }
+                    to.add(&term.operand, pulled.into_iter().map(|weight| weight * factor));
+                }
             }
-            let factor = Element::from_i32(term.factor);
-            pulled.iter_mut().for_each(|weight| *weight *= factor);
-            known += term.operand.pull(&pulled, functional);
         }
         known
     }
@@ -267,8 +279,12 @@ impl Form for Moved {
         self.from.iter().map(|from| from.map_or(constant, |from| operand[from as usize])).collect()
     }
 
-    fn pull(&self, weights: &[Challenge], functional: &mut [Challenge]) -> Challenge {
-        let mut pulled = vec![Challenge::ZERO; self.operand.count()];
+    fn operands(&self) -> Vec<&Arc<dyn Form>> {
+        vec![&self.operand]
+    }
+
+    fn pull(&self, weights: &[Challenge], to: &mut Pulling<'_>) -> Challenge {
+        let pulled = to.of(&self.operand);
         let mut constants = Challenge::ZERO;
         for (weight, from) in weights.iter().zip(&self.from) {
             match from {
@@ -276,7 +292,7 @@ impl Form for Moved {
                 None => constants += *weight,
             }
         }
-        constants * Element::from_i32(self.constant) + self.operand.pull(&pulled, functional)
+        constants * Element::from_i32(self.constant)
     }
 }
 
@@ -296,8 +312,8 @@ impl Form for Strided {
         content[self.first..].iter().step_by(self.step).take(self.count).copied().collect()
     }
 
-    fn pull(&self, weights: &[Challenge], functional: &mut [Challenge]) -> Challenge {
-        let places = functional[self.first..].iter_mut().step_by(self.step).zip(weights);
+    fn pull(&self, weights: &[Challenge], to: &mut Pulling<'_>) -> Challenge {
+        let places = to.content()[self.first..].iter_mut().step_by(self.step).zip(weights);
         places.for_each(|(place, weight)| *place += *weight);
         Challenge::ZERO
     }
@@ -319,8 +335,13 @@ impl Form for Plus {
         sums
     }
 
-    fn pull(&self, weights: &[Challenge], functional: &mut [Challenge]) -> Challenge {
-        self.0.iter().map(|form| form.pull(weights, functional)).sum()
+    fn operands(&self) -> Vec<&Arc<dyn Form>> {
+        self.0.iter().collect()
+    }
+
+    fn pull(&self, weights: &[Challenge], to: &mut Pulling<'_>) -> Challenge {
+        self.0.iter().for_each(|form| to.add(form, weights.iter().copied()));
+        Challenge::ZERO
     }
 }
 
@@ -346,17 +367,19 @@ impl Form for Weighed {
         sums
     }
 
-    fn pull(&self, weights: &[Challenge], functional: &mut [Challenge]) -> Challenge {
-        let known =
-            weights.iter().zip(&self.entry).map(|(weight, entry)| *weight * self.constants[*entry as usize]);
-        let mut known = known.sum::<Challenge>();
+    fn operands(&self) -> Vec<&Arc<dyn Form>> {
+        self.terms.iter().map(|(form, _)| form).collect()
+    }
+
+    fn pull(&self, weights: &[Challenge], to: &mut Pulling<'_>) -> Challenge {
+        let weighed = || weights.iter().zip(&self.entry);
         for (form, coefficients) in &self.terms {
-            let weights = weights.iter().zip(&self.entry);
-            let weights: Vec<Challenge> =
-                weights.map(|(weight, entry)| *weight * coefficients[*entry as usize]).collect();
-            known += form.pull(&weights, functional);
+            to.add(form, weighed().map(|(weight, entry)| *weight * coefficients[*entry as usize]));
         }
-        known
+        if self.constants.iter().all(|constant| *constant == Element::ZERO) {
+            return Challenge::ZERO;
+        }
+        weighed().map(|(weight, entry)| *weight * self.constants[*entry as usize]).sum()
     }
 }
 
@@ -372,7 +395,7 @@ impl Form for Known {
         self.0.iter().map(|value| Element::from_i32(*value)).collect()
     }
 
-    fn pull(&self, weights: &[Challenge], _: &mut [Challenge]) -> Challenge {
+    fn pull(&self, weights: &[Challenge], _: &mut Pulling<'_>) -> Challenge {
         weights.iter().zip(&self.0).map(|(weight, value)| *weight * Element::from_i32(*value)).sum()
     }
 }
@@ -402,8 +425,12 @@ impl Form for Sparse {
         sums
     }
 
-    fn pull(&self, weights: &[Challenge], functional: &mut [Challenge]) -> Challenge {
-        let mut pulled = vec![Challenge::ZERO; self.operand.count()];
+    fn operands(&self) -> Vec<&Arc<dyn Form>> {
+        vec![&self.operand]
+    }
+
+    fn pull(&self, weights: &[Challenge], to: &mut Pulling<'_>) -> Challenge {
+        let pulled = to.of(&self.operand);
         let each = pulled.len() / self.lines;
         let mut known = Challenge::ZERO;
         for (weights, pulled) in weights.chunks_exact(self.constants.len()).zip(pulled.chunks_exact_mut(each))
@@ -417,7 +444,7 @@ impl Form for Sparse {
                 .map(|(weight, constant)| *weight * *constant)
                 .sum::<Challenge>();
         }
-        known + self.operand.pull(&pulled, functional)
+        known
     }
 }
 
@@ -496,24 +523,28 @@ impl Form for Rounded {
         rounded.collect()
     }
 
-    fn pull(&self, weights: &[Challenge], functional: &mut [Challenge]) -> Challenge {
-        let scales: Vec<Element> = self.stages.iter().map(|stage| stage.scale()).collect();
+    fn operands(&self) -> Vec<&Arc<dyn Form>> {
+        vec![&self.sum]
+    }
+
+    fn pull(&self, weights: &[Challenge], to: &mut Pulling<'_>) -> Challenge {
+        // Of each entry: the scale, what is added, the multiplier, and how many limbs there are.
+        let factor = |stage: &Stage| {
+            let factors = [Element::from_i64(stage.half()), Element::from_i32(stage.multiplier)];
+            (stage.scale(), factors.map(|factor| factor * stage.scale()), usize::from(stage.limbs()))
+        };
+        let factors: Vec<_> = self.stages.iter().map(factor).collect();
+        let of = || weights.iter().zip(self.entry.iter().map(|entry| &factors[*entry as usize]));
         let mut limbs = self.limbs.iter();
-        let mut known = Challenge::ZERO;
-        let pulled: Vec<Challenge> = weights
-            .iter()
-            .zip(&self.entry)
-            .map(|(weight, entry)| {
-                let stage = self.stages[*entry as usize];
-                let scaled = *weight * scales[*entry as usize];
-                known += scaled * Element::from_i64(stage.half());
-                for (place, bits) in limbs.by_ref().take(stage.limbs().into()) {
-                    functional[*place as usize] -= scaled * Element::from_u64(1 << bits);
-                }
-                scaled * Element::from_i32(stage.multiplier)
-            })
-            .collect();
-        known + self.sum.pull(&pulled, functional)
+        let (mut known, functional) = (Challenge::ZERO, to.content());
+        for (weight, (scale, [half, _], count)) in of() {
+            known += *weight * *half;
+            for (place, bits) in limbs.by_ref().take(*count) {
+                functional[*place as usize] -= *weight * scale.mul_2exp_u64(u64::from(*bits));
+            }
+        }
+        to.add(&self.sum, of().map(|(weight, (_, [_, multiplier], _))| *weight * *multiplier));
+        known
     }
 }
 

@@ -13,7 +13,7 @@ use sealgrid_graph::integer::Graph;
 use sealgrid_graph::tensor::Tensor;
 
 use crate::field::{Challenge, Element, equality, equality_at};
-use crate::lookups::Form;
+use crate::lookups::{Form, Pulling};
 use crate::maps::elements_of;
 use crate::registration::weight_of;
 
@@ -150,11 +150,11 @@ impl Form for Runs {
         elements.map(|element| self.constant + self.factor * *element).collect()
     }
 
-    fn pull(&self, weights: &[Challenge], functional: &mut [Challenge]) -> Challenge {
+    fn pull(&self, weights: &[Challenge], to: &mut Pulling<'_>) -> Challenge {
         let mut rest = weights;
         for (start, count) in &self.runs {
             let own = rest.split_off(..*count).expect("a weight for each");
-            let places = functional[*start..].iter_mut().zip(own);
+            let places = to.content()[*start..].iter_mut().zip(own);
             places.for_each(|(place, weight)| *place += *weight * self.factor);
         }
         weights.iter().copied().sum::<Challenge>() * self.constant

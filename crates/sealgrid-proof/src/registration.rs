@@ -560,13 +560,10 @@ impl Conversation for Registering {
         channel: &mut Verifier<'c>,
         pulled: Option<Pulled>,
     ) -> Result<Later<'c>, ProofError> {
-        let lookups = self.lookups.verify(channel, pulled)?;
+        let mut later = self.lookups.verify(channel, pulled)?;
         let registered = self.registered.verify(channel, 0)?;
-        Ok(Box::new(|| {
-            let mut claims = lookups()?;
-            claims.push(registered()?);
-            Ok(claims)
-        }))
+        later.push(Box::new(|| Ok(vec![registered()?])));
+        Ok(later)
     }
 
     fn errors(&self) -> u64 {

@@ -39,7 +39,7 @@ use sealgrid_graph::range::{self, Interval};
 use self::sums::{Side, Sums};
 use self::walk::{Builder, Value, in_field, of_value, refused};
 use self::wide::{Numbers, Split};
-use crate::argument::{ContentClaim, Conversation, Later, Part};
+use crate::argument::{ContentClaim, Conversation, Later, LaterClaims, Part};
 use crate::channel::{ProofError, Prover, Verifier};
 use crate::commit::VARIABLES_MAX;
 use crate::field::{Challenge, Element, wipe};
@@ -530,21 +530,17 @@ impl Run {
     fn pulled(&self, drawn: &Drawn, [equal, merge]: [Challenge; 2]) -> Pulled {
         let count = self.equal.iter().map(Equal::count).sum();
         let weights: Vec<Challenge> = equal.shifted_powers(equal * merge.square()).take(count).collect();
-        let mut pulled = self.lookups.pull(drawn, merge, |functional| {
-            let mut rest = &weights[..];
-            let mut known = Challenge::ZERO;
-            for Equal { forms, to } in &self.equal {
-                for form in forms {
-                    let own = rest.split_off(..form.count()).expect("as many");
-                    known += form.pull(own, functional);
-                    if let Other::Own(other) = to {
-                        let own: Vec<Challenge> = own.iter().map(|weight| -*weight).collect();
-                        known += other.pull(&own, functional);
-                    }
+        let (mut rest, mut equal) = (&weights[..], Vec::new());
+        for Equal { forms, to } in &self.equal {
+            for form in forms {
+                let own = rest.split_off(..form.count()).expect("as many");
+                equal.push((form, own.to_vec()));
+                if let Other::Own(other) = to {
+                    equal.push((other, own.iter().map(|weight| -*weight).collect()));
                 }
             }
-            known
-        });
+        }
+        let mut pulled = self.lookups.pull(drawn, merge, &equal);
         let mut rest = &weights[..];
         let records = &drawn.records[..self.lookups.places().records];
         for Equal { forms, to } in &self.equal {
@@ -768,7 +764,7 @@ impl Conversation for Run {
             .iter()
             .map(|tied| tied.registered.verify(channel, self.lookups.places().shared(tied.start)))
             .collect::<Result<_, _>>()?;
-        Ok(Box::new(move || {
+        let mut later: Later<'c> = vec![Box::new(move || {
             let pulled = pulled.unwrap_or_else(|| self.pulled(&drawn, challenges));
             let places = self.lookups.places();
             let functional = places.parts(&pulled.functional, &drawn.records);
@@ -779,14 +775,12 @@ impl Conversation for Run {
                     claims.push(self.side(side)?);
                 }
             }
-            for registered in registered.into_iter() {
-                claims.push(registered()?);
-            }
-            for tied in tied {
-                claims.push(tied()?);
-            }
             Ok(claims)
-        }))
+        })];
+        later
+            .extend(registered.map(|registered| -> LaterClaims<'c> { Box::new(|| Ok(vec![registered()?])) }));
+        later.extend(tied.into_iter().map(|tied| -> LaterClaims<'c> { Box::new(|| Ok(vec![tied()?])) }));
+        Ok(later)
     }
 
     fn errors(&self) -> u64 {

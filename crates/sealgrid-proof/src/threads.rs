@@ -1,6 +1,7 @@
 //! Two things at once.
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{Builder, scope};
 
 /// Does both, the first on a thread of its own where the machine grants one.
@@ -25,9 +26,45 @@ pub(crate) fn each<T: Send, R: Send>([one, other]: [T; 2], work: impl Fn(T) -> R
     [one, other]
 }
 
+/// Does `one` on a thread of its own and `tasks` in their order beside it; whichever thread has done its part takes the next task. What either yields.
+pub(crate) fn beside<A: Send, R: Send>(
+    one: impl FnOnce() -> A + Send,
+    tasks: Vec<impl FnOnce() -> R + Send>,
+) -> (A, Vec<R>) {
+    let tasks: Vec<_> = tasks.into_iter().map(|task| Mutex::new(Some(task))).collect();
+    let done: Vec<Mutex<Option<R>>> = tasks.iter().map(|_| Mutex::new(None)).collect();
+    let next = AtomicUsize::new(0);
+    let work = || {
+        while let Some((task, done)) =
+            Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|next| tasks.get(next).zip(done.get(next)))
+        {
+            let task = task.lock().expect("nobody panics with it").take().expect("each is taken once");
+            let yielded = task();
+            *done.lock().expect("nobody panics with it") = Some(yielded);
+        }
+    };
+    let first = || {
+        let one = one();
+        work();
+        one
+    };
+    let (one, ()) = both(first, work);
+    let done = done.into_iter().map(|done| done.into_inner().expect("nobody panics with it"));
+    (one, done.map(|done| done.expect("all are done")).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn all_tasks_are_done_in_their_places_whoever_is_free() {
+        for count in 0..9 {
+            let tasks: Vec<_> = (0..count).map(|number| move || number * number).collect();
+            let (one, done) = beside(|| 7, tasks);
+            assert_eq!((one, done), (7, (0..count).map(|number| number * number).collect()));
+        }
+    }
 
     #[test]
     fn both_are_done() {

@@ -581,7 +581,7 @@ mod tests {
             _: Option<Pulled>,
         ) -> Result<Later<'c>, ProofError> {
             let registered = self.registered.verify(channel, 0)?;
-            Ok(Box::new(|| Ok(vec![registered()?])))
+            Ok(vec![Box::new(|| Ok(vec![registered()?]))])
         }
 
         fn errors(&self) -> u64 {

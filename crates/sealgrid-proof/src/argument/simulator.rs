@@ -42,13 +42,12 @@ pub(crate) fn simulate(
     conversation.prove(&mut channel, &nothing);
     let Sent { wires, attached, .. } = channel.finish();
     let mut channel = Verifier::new(transcript, &wires, &attached);
-    let claims =
-        conversation.verify(&mut channel, None).and_then(|later| later()).expect("equations of pads");
+    let claims = conversation.verify(&mut channel, None).and_then(in_order).expect("equations of pads");
     let (said, mut transcript) = channel.finish().expect("true products");
     let weight = transcript.challenge();
-    let merged = Merged::new(&layout, claims, said, weight);
+    let (merged, value) = Merged::new(&layout, claims, said, weight);
     let at = |point: &[Challenge]| merged.at(point);
-    let last = last::simulate(&mut transcript, merged.value, at, layout.variables, layout.block, rng);
+    let last = last::simulate(&mut transcript, value, at, layout.variables, layout.block, rng);
     Argument { commitment, wires, attached, last, opening: Vec::new() }
 }
 
@@ -66,8 +65,8 @@ pub(crate) fn holds_but_for_the_opening(
     let (said, mut transcript) = channel.finish()?;
     let weight = transcript.challenge();
     let last = Last::hear(&mut transcript, &argument.last, layout.variables, layout.block)?;
-    let merged = Merged::new(&layout, later()?, said, weight);
-    last.check(merged.value, merged.at(&last.openings()[0].point))
+    let (merged, value) = Merged::new(&layout, in_order(later)?, said, weight);
+    last.check(value, merged.at(&last.openings()[0].point))
 }
 
 /// What the argument about `conversation` says, minus what a prover of `supposed`, who has that witness and masks nothing, would say to the same
@@ -87,10 +86,10 @@ pub(crate) fn beyond(
     let sent = channel.finish();
 
     let mut channel = Verifier::new(transcript, &argument.wires, &argument.attached);
-    let claims = conversation.verify(&mut channel, None).and_then(|later| later()).expect("a true argument");
+    let claims = conversation.verify(&mut channel, None).and_then(in_order).expect("a true argument");
     let (said, mut transcript) = channel.finish().expect("a true argument");
     let weight = transcript.challenge();
-    let functional = Merged::new(&layout, claims, said, weight).functional(&layout);
+    let functional = Merged::new(&layout, claims, said, weight).0.functional(&layout);
     let mut vector = supposed.1.content.clone();
     vector.resize(1 << layout.variables, Element::ZERO);
     let mut transcript = transcript.replaying(&argument.last, &[]);

@@ -12,7 +12,7 @@ use crate::field::{Challenge, Element, LANES, equality, equality_within, wipe};
 use crate::hidden::Hidden;
 use crate::inner::{self, SidesClaim};
 use crate::layers::Layer;
-use crate::lookups::{Form, Pulled};
+use crate::lookups::{Form, Pulled, Pulling};
 use crate::maps::signed;
 use crate::places::Places;
 
@@ -98,11 +98,10 @@ impl Product {
     }
 
     /// [`Form::pull`] of `Σ weights·sum` where the right operands are `right`.
-    fn pull(&self, weights: &[Challenge], right: &[Challenge], functional: &mut [Challenge]) -> Challenge {
-        let mut pulled = vec![Challenge::ZERO; self.left.count()];
+    fn pull(&self, weights: &[Challenge], right: &[Challenge], to: &mut Pulling<'_>) {
+        let pulled = to.of(&self.left);
         let (weights, right) = (&weights[self.sums..], &right[self.first..]);
         self.pairs.each(|to, from, index| pulled[from] += weights[to] * right[index]);
-        self.left.pull(&pulled, functional)
     }
 }
 
@@ -207,18 +206,24 @@ impl Sums {
         let (mut left, mut right) = (Vec::new(), Vec::new());
         if !self.layers.is_empty() {
             let mut pulled = nothing();
+            let mut to = Pulling::through(self.layers.iter().filter_map(Layer::form), &mut pulled.functional);
             for layer in &self.layers {
-                pulled.known += layer.pull(weights, &claim.point, &mut pulled.functional);
+                pulled.known += layer.pull(weights, &claim.point, &mut to);
             }
+            pulled.known += to.finish();
             left.push((pulled, records.to_vec()));
         }
         if !self.products.is_empty() {
             let (mut lefts, mut rights) = (nothing(), nothing());
+            let forms = |of: fn(&Product) -> &Arc<dyn Form>| self.products.iter().map(of);
+            let mut left_to = Pulling::through(forms(|product| &product.left), &mut lefts.functional);
+            let mut right_to = Pulling::through(forms(|product| &product.right), &mut rights.functional);
             for product in &self.products {
-                lefts.known += product.pull(weights, &operands, &mut lefts.functional);
-                let own = &operands[product.first..product.end()];
-                rights.known += product.right.pull(own, &mut rights.functional);
+                product.pull(weights, &operands, &mut left_to);
+                right_to.add(&product.right, operands[product.first..product.end()].iter().copied());
             }
+            lefts.known = left_to.finish();
+            rights.known = right_to.finish();
             let both = records.iter().zip(&record).map(|(one, other)| *one * *other).collect();
             left.push((lefts, both));
             right.push((rights, record));

@@ -23,7 +23,7 @@ use crate::argument::TooLarge;
 use crate::commit::VARIABLES_MAX;
 use crate::field::{Challenge, Element};
 use crate::layers::{Layer, Meets, Weighted, reach};
-use crate::lookups::{Columns, Form, Looked, Lookups, Table};
+use crate::lookups::{Columns, Form, Looked, Lookups, Pulling, Table};
 use crate::maps::{Known, LIMB_BITS, Map, Moved, Sum, Taps, Term, limbs_of, narrow, numbers, positions};
 use crate::order::Order;
 use crate::places::Places;
@@ -405,14 +405,17 @@ impl Form for Joined {
         self.0.iter().flat_map(|form| form.values(content)).collect()
     }
 
-    fn pull(&self, mut weights: &[Challenge], functional: &mut [Challenge]) -> Challenge {
-        let mut known = Challenge::ZERO;
+    fn operands(&self) -> Vec<&Arc<dyn Form>> {
+        self.0.iter().collect()
+    }
+
+    fn pull(&self, mut weights: &[Challenge], to: &mut Pulling<'_>) -> Challenge {
         for form in &self.0 {
             let (own, rest) = weights.split_at(form.count());
-            known += form.pull(own, functional);
+            to.add(form, own.iter().copied());
             weights = rest;
         }
-        known
+        Challenge::ZERO
     }
 }
 

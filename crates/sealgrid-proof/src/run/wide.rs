@@ -166,7 +166,16 @@ pub(super) fn weighed(
 }
 
 fn element(number: i128) -> Element {
-    Element::from_i64(i64::try_from(number % ORDER).expect("below the order"))
+    // Most fit: a remainder of 128 bits takes fifty times as long.
+    let order = i64::from(Element::ORDER_U32);
+    let number = i64::try_from(number).or_else(|_| i64::try_from(number % ORDER)).expect("below the order");
+    Element::from_i32(i32::try_from(number % order).expect("31 bits"))
+}
+
+/// What `number / 2^bits`, towards zero, leaves of the number, and the quotient. By shifts: a division of 128 bits takes fifty times as long.
+fn parted(number: i128, bits: u32) -> (i128, i128) {
+    let quotient = (number + if number < 0 { (1 << bits) - 1 } else { 0 }) >> bits;
+    (number - (quotient << bits), quotient)
 }
 
 /// Of integers, as far as 62 bits go.
@@ -219,17 +228,22 @@ impl Whole {
 
     /// Its lowest `bits` digits, and the others.
     fn digits(&self, bits: u32) -> [Self; 2] {
-        let parted = |part: fn(i128, i128) -> i128| {
-            let part = |number: &i128| part(*number, 1 << bits);
-            let terms = self.terms.iter().map(|term| WholeTerm {
-                coefficients: term.coefficients.iter().map(part).collect(),
-                ..term.clone()
-            });
-            let terms = terms.filter(|term| term.coefficients.iter().any(|coefficient| *coefficient != 0));
-            let constants = self.constants.iter().map(part).collect();
-            Self { entry: self.entry.clone(), constants, terms: terms.collect() }
+        let of = |numbers: &[i128]| -> (Vec<i128>, Vec<i128>) {
+            numbers.iter().map(|number| parted(*number, bits)).unzip()
         };
-        [parted(|number, by| number % by), parted(|number, by| number / by)]
+        let (low, high) = of(&self.constants);
+        let mut parts =
+            [low, high].map(|constants| Self { entry: self.entry.clone(), constants, terms: vec![] });
+        for term in &self.terms {
+            let (low, high) = of(&term.coefficients);
+            for (part, coefficients) in parts.iter_mut().zip([low, high]) {
+                if coefficients.iter().any(|coefficient| *coefficient != 0) {
+                    let form = Arc::clone(&term.form);
+                    part.terms.push(WholeTerm { form, range: term.range, coefficients });
+                }
+            }
+        }
+        parts
     }
 
     fn is_nothing(&self) -> bool {
@@ -663,6 +677,9 @@ impl Builder<'_> {
 /// Steps of a division, as few as can be shown.
 fn steps(whole: &Whole, bits: u32) -> Option<Vec<u32>> {
     let first = bits.div_ceil(STEP_BITS);
+    // Whether a step fits is asked of the entries' coefficients; what they are multiplied with, and which element has which, is not looked at.
+    let nothing: Arc<dyn Form> = Arc::new(Known(Vec::new()));
+    let whole = Whole { entry: Vec::new(), ..whole.clone() };
     (first..=bits).find_map(|count| {
         let widths: Vec<u32> = (0..count).map(|step| bits / count + u32::from(step < bits % count)).collect();
         let mut whole = whole.clone();
@@ -670,10 +687,32 @@ fn steps(whole: &Whole, bits: u32) -> Option<Vec<u32>> {
             let [low, mut high] = whole.digits(*width);
             if !low.is_nothing() {
                 let range = low.step(*width)?;
-                high.carry(low.form(), range);
+                high.carry(Arc::clone(&nothing), range);
             }
             whole = high;
         }
         Some(widths)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_is_parted_as_it_is_divided() {
+        for power in 0..120u32 {
+            for near in -3..=3 {
+                for number in [(1i128 << power) + near, near - (1 << power)] {
+                    for bits in [0, 1, 2, 17, 30, 62] {
+                        assert_eq!(parted(number, bits), (number % (1 << bits), number / (1 << bits)));
+                    }
+                    assert_eq!(
+                        element(number),
+                        Element::from_i64(i64::try_from(number % ORDER).expect("31 bits"))
+                    );
+                }
+            }
+        }
+    }
 }
