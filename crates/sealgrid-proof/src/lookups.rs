@@ -21,7 +21,7 @@ use crate::commit::VARIABLES_MAX;
 use crate::field::{Challenge, Element, LANES, Packed, PackedElement, equality, equality_at, wipe};
 use crate::fractions::{self, Leaves};
 use crate::hidden::Hidden;
-use crate::places::Places;
+use crate::places::{Places, side_by_side};
 
 /// An affine map from the content to a list of numbers, and its transpose.
 pub trait Form: Send + Sync {
@@ -94,9 +94,7 @@ impl Table {
     }
 
     fn index(&self) -> Index<'_> {
-        let first = self.columns[0][0];
-        let mut counted = self.columns[0].iter().enumerate();
-        if counted.all(|(row, element)| *element == first + Element::from_usize(row)) {
+        if self.columns[0].windows(2).all(|pair| pair[1] == pair[0] + Element::ONE) {
             return Index::Counted(self);
         }
         let key = |row: usize| self.columns.iter().map(|column| column[row]).collect();
@@ -165,6 +163,16 @@ impl Drop for Witness {
     fn drop(&mut self) {
         wipe(&mut self.content);
         self.lists.iter_mut().flat_map(|lists| &mut lists.0).flatten().for_each(|column| wipe(column));
+    }
+}
+
+/// The columns of each list's tuples, of one record.
+#[derive(Debug)]
+pub(crate) struct Listed(Vec<Vec<Vec<Element>>>);
+
+impl Drop for Listed {
+    fn drop(&mut self) {
+        self.0.iter_mut().flatten().for_each(|column| wipe(column));
     }
 }
 
@@ -276,23 +284,25 @@ impl Lookups {
         &self.places
     }
 
-    /// Lists without elements yet.
-    pub(crate) fn lists(&self) -> Lists {
-        let columns = |list: &Looked| {
-            let count = list.tuple[0].count() * self.places.width();
-            list.tuple.iter().map(|_| vec![Element::ZERO; count]).collect()
-        };
-        Lists(self.looked.iter().map(columns).collect())
+    /// What is looked up of one record.
+    pub(crate) fn listed(&self, places: &[Element]) -> Listed {
+        let columns = |list: &Looked| list.tuple.iter().map(|form| form.values(places)).collect();
+        Listed(self.looked.iter().map(columns).collect())
     }
 
-    /// Writes what is looked up of one record.
-    pub(crate) fn list(&self, record: usize, places: &[Element], lists: &mut Lists) {
-        for (list, columns) in self.looked.iter().zip(&mut lists.0) {
-            for (form, column) in list.tuple.iter().zip(columns) {
-                let to = column[record..].iter_mut().step_by(self.places.width());
-                to.zip(form.values(places)).for_each(|(to, value)| *to = value);
-            }
-        }
+    /// What is looked up of all records.
+    pub(crate) fn lists(&self, records: &[&Listed]) -> Lists {
+        let columns = |(number, list): (usize, &Looked)| {
+            let column = |column: usize| {
+                let records: Vec<&[Element]> =
+                    records.iter().map(|record| &record.0[number][column][..]).collect();
+                let mut all = vec![Element::ZERO; list.tuple[0].count() * self.places.width()];
+                side_by_side(&records, &mut all);
+                all
+            };
+            (0..list.tuple.len()).map(column).collect()
+        };
+        Lists(self.looked.iter().enumerate().map(columns).collect())
     }
 
     /// Counts how often each row is looked up, and writes that into the content.
@@ -501,9 +511,9 @@ impl Conversation for Lookups {
         match lists {
             Some(lists) => self.show(channel, lists, content),
             None => {
-                let mut lists = self.lists();
-                self.places.each(content, |record, places| self.list(record, places, &mut lists));
-                self.show(channel, &lists, content)
+                let mut listed = Vec::new();
+                self.places.each(content, |_, places| listed.push(self.listed(places)));
+                self.show(channel, &self.lists(&listed.iter().collect::<Vec<_>>()), content)
             }
         };
         // Drawn by both sides, to merge with.
@@ -587,8 +597,7 @@ mod tests {
     }
 
     fn recount(lookups: &Lookups, content: &mut [Element]) -> Result<(), NotInTable> {
-        let mut lists = lookups.lists();
-        lookups.list(0, content, &mut lists);
+        let lists = lookups.lists(&[&lookups.listed(content)]);
         lookups.count(&lists, content)
     }
 

@@ -370,8 +370,7 @@ impl Registering {
                 }
             }
         }
-        let mut lists = self.lookups.lists();
-        self.lookups.list(0, &content, &mut lists);
+        let lists = self.lookups.lists(&[&self.lookups.listed(&content)]);
         self.lookups.count(&lists, &mut content)?;
         Ok(Witness { content, lists: Some(lists) })
     }
