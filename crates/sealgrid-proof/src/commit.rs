@@ -111,6 +111,19 @@ pub struct Committed {
     data: HidingWhirProverData<Element, Challenge, Trees<StdRng>>,
 }
 
+impl Committed {
+    /// What the verifier gets of it.
+    #[must_use]
+    pub fn commitment(&self) -> &Commitment {
+        &self.commitment
+    }
+
+    /// The vector.
+    pub(crate) fn values(&self) -> &[Element] {
+        self.data.message.as_slice()
+    }
+}
+
 impl std::fmt::Debug for Committed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Committed(..)")
@@ -140,12 +153,11 @@ impl Scheme {
     ///
     /// # Panics
     /// When the vector has another length.
-    pub fn commit(&self, transcript: &mut Transcript, values: Vec<Element>) -> (Commitment, Committed) {
+    pub fn commit(&self, transcript: &mut Transcript, values: Vec<Element>) -> Committed {
         assert!(values.len() == 1 << self.variables, "a vector of the scheme's length");
         let committed = self.library.commit(Poly::new(values), transcript.challenger());
         let (commitment, data) = committed.expect("the length was checked");
-        let commitment = Commitment(commitment);
-        (commitment.clone(), Committed { commitment, data })
+        Committed { commitment: Commitment(commitment), data }
     }
 
     /// What the verifier does with a commitment: absorbs it.
@@ -356,7 +368,8 @@ mod tests {
             Opening { value: evaluate(&wide, &point), point }
         });
         let mut transcript = Transcript::of_test();
-        let (commitment, committed) = scheme.commit(&mut transcript, values);
+        let committed = scheme.commit(&mut transcript, values);
+        let commitment = committed.commitment().clone();
         let points = openings.clone().map(|opening| opening.point);
         let bytes = scheme.open(&mut transcript, committed, &points);
         let verify = |openings: &[Opening], bytes: &[u8]| {
