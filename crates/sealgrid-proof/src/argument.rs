@@ -29,14 +29,14 @@ use crate::commit::{
     Commitment, Committed, Scheme, Shown, VARIABLES_MAX, VARIABLES_MIN, opening_bits, read_opening,
 };
 use crate::field::{
-    Challenge, DEGREE, Element, LANES, basis, equality, equality_at, equality_of_both, equality_within,
-    evaluate_from, pack, random, soundness_bits, wipe,
+    Challenge, DEGREE, Element, LANES, PACKS_OF_A_THREAD, basis, equality, equality_at, equality_of_both,
+    equality_within, evaluate_from, pack, random, soundness_bits, wipe,
 };
 use crate::hidden::Hidden;
 use crate::last::{self, Block, Last};
 use crate::level::Level;
 use crate::lookups::{Pulled, Witness};
-use crate::threads::beside;
+use crate::threads::{beside, each};
 use crate::transcript::Transcript;
 use crate::weights::{Opened, Parameters, Registered, Shape};
 
@@ -208,15 +208,30 @@ impl Product {
     /// Adds it, times a factor, to a functional from some place on.
     fn add(&self, factor: Challenge, functional: &mut [Challenge]) {
         let records: Vec<Challenge> = self.records.iter().map(|record| *record * factor).collect();
-        let chunks = functional.chunks_exact_mut(records.len()).zip(&self.places);
+        let middle = self.places.len() / 2;
+        let (low, high) = functional.split_at_mut(middle * records.len());
+        let parts = [(low, &self.places[..middle]), (high, &self.places[middle..])];
+        let add = |(functional, places): (&mut [Challenge], &[Challenge])| {
+            Self::add_places(places, &records, functional);
+        };
+        if middle * records.len() >= LANES * PACKS_OF_A_THREAD {
+            each(parts, add);
+        } else {
+            parts.into_iter().for_each(add);
+        }
+    }
+
+    /// Adds the products of `places` and `records` to a functional.
+    fn add_places(places: &[Challenge], records: &[Challenge], functional: &mut [Challenge]) {
+        let chunks = functional.chunks_exact_mut(records.len()).zip(places);
         // Most parts say nothing of some places.
         let chunks = chunks.filter(|(_, place)| !place.is_zero());
         if records.len() < LANES {
             chunks.for_each(|(chunk, place)| {
-                chunk.iter_mut().zip(&records).for_each(|(sum, record)| *sum += *record * *place);
+                chunk.iter_mut().zip(records).for_each(|(sum, record)| *sum += *record * *place);
             });
         } else {
-            let records = pack(&records);
+            let records = pack(records);
             chunks.for_each(|(chunk, place)| {
                 for (sums, records) in chunk.chunks_exact_mut(LANES).zip(&records) {
                     let products = *records * *place;
@@ -511,7 +526,7 @@ pub fn prove(
     };
     let Sent { wires, attached, used } = sent;
     assert!(used == layout.pads, "as many pads as announced");
-    let Made { commitment, data, mut vector } = committed;
+    let commitment = committed.commitment().clone();
     // What it comes to is told to both sides by the same words.
     let absorb = |transcript: &mut Transcript| scheme.absorb(transcript, &commitment);
     let mut channel = Verifier::new(transcript, &wires, &attached).with_second(&absorb);
@@ -520,17 +535,9 @@ pub fn prove(
     let weight = transcript.challenge();
     let (merged, _) = Merged::new(&layout, claims.expect("an honest conversation"), said, weight);
     let functional = merged.functional(&layout);
-    let (last, openings) = last::prove(&mut transcript, &vector, functional, layout.block);
-    wipe(&mut vector);
-    let opening = scheme.open(&mut transcript, data, &openings.map(|opening| opening.point));
+    let (last, openings) = last::prove(&mut transcript, committed.values(), functional, layout.block);
+    let opening = scheme.open(&mut transcript, committed, &openings.map(|opening| opening.point));
     Ok(Argument { commitment, wires, attached, last, opening })
-}
-
-/// A vector and the commitment to it.
-struct Made {
-    commitment: Commitment,
-    data: Committed,
-    vector: Vec<Element>,
 }
 
 /// What a prover has said, what it need not work out again, and the transcript that whoever hears it begins with.
@@ -538,7 +545,7 @@ struct Said {
     sent: Sent,
     pulled: Option<Pulled>,
     transcript: Transcript,
-    committed: Made,
+    committed: Committed,
 }
 
 /// A prover before its first word.
@@ -549,15 +556,13 @@ struct Committing<'s> {
 }
 
 impl Committing<'_> {
-    /// What is known before the first challenge: content and pads.
-    fn known(&self, witness: &Witness) -> Vec<Element> {
-        let pads = self.pads.expose().iter().flat_map(|pad| pad.as_basis_coefficients_slice());
-        witness.content.iter().chain(pads).copied().collect()
-    }
-
-    fn commit(&self, transcript: &mut Transcript, vector: Vec<Element>) -> Made {
-        let (commitment, data) = self.scheme.commit(transcript, vector.clone());
-        Made { commitment, data, vector }
+    /// What is known before the first challenge: content and pads, with room for so many elements.
+    fn known(&self, witness: &Witness, room: usize) -> Vec<Element> {
+        let mut known = Vec::with_capacity(room);
+        known.extend_from_slice(&witness.content);
+        let pads = self.pads.expose().iter();
+        pads.for_each(|pad| known.extend_from_slice(pad.as_basis_coefficients_slice()));
+        known
     }
 
     /// Commits to everything, and then speaks.
@@ -568,9 +573,9 @@ impl Committing<'_> {
         mut transcript: Transcript,
         rng: &mut impl CryptoRng,
     ) -> Said {
-        let mut vector = self.known(witness);
+        let mut vector = self.known(witness, 1 << self.layout.variables);
         self.layout.fill(&mut vector, rng);
-        let committed = self.commit(&mut transcript, vector);
+        let committed = self.scheme.commit(&mut transcript, vector);
         let mut channel = Prover::new(transcript.clone(), self.pads);
         let pulled = conversation.prove(&mut channel, witness);
         Said { sent: channel.finish(), pulled, transcript, committed }
@@ -586,7 +591,7 @@ impl Committing<'_> {
         rng: &mut impl CryptoRng,
     ) -> Said {
         let seed = Secret::random(rng);
-        let mut known = self.known(witness);
+        let mut known = self.known(witness, self.layout.content + DEGREE * self.layout.pads);
         let first = Parameters::in_shape(shape, &known, &seed);
         wipe(&mut known);
         let mut committed = None;
@@ -598,7 +603,7 @@ impl Committing<'_> {
             self.layout.fill(&mut vector, rng);
             #[cfg(test)]
             conversation.spoil(&mut vector);
-            committed = Some(self.commit(transcript, vector));
+            committed = Some(self.scheme.commit(transcript, vector));
         });
         channel.attach(first.registered().root.to_vec());
         let pulled = conversation.prove(&mut channel, witness);

@@ -24,6 +24,7 @@ use crate::channel::ProofError;
 use crate::field::{Challenge, Element, soundness_bits};
 use crate::last::Opening;
 use crate::level::Level;
+use crate::threads::{in_order, pooled};
 use crate::transcript::{Challenger, LIBRARY_WORK_BITS, Transcript, WORK_BITS};
 
 /// Elements by which each leaf of a tree is salted: 124 bits.
@@ -85,6 +86,8 @@ pub(crate) fn guarded<E>(verify: impl FnOnce() -> Result<(), E>) -> Result<(), P
 pub const VARIABLES_MIN: usize = 14;
 /// Most variables of a vector: 2^24 elements.
 pub const VARIABLES_MAX: usize = 24;
+/// Fewest variables of a vector whose loops are worth several threads: waking them for those of a shorter one takes as long as it spares.
+const VARIABLES_OF_THREADS: usize = 16;
 /// Most bytes of an opening, for any vector.
 pub const OPENING_BYTES_MAX: usize = 4 << 20;
 
@@ -121,6 +124,19 @@ pub struct Committed {
     data: HidingWhirProverData<Element, Challenge, Trees<StdRng>>,
 }
 
+impl Committed {
+    /// What the verifier gets of it.
+    #[must_use]
+    pub fn commitment(&self) -> &Commitment {
+        &self.commitment
+    }
+
+    /// The vector.
+    pub(crate) fn values(&self) -> &[Element] {
+        self.data.message.as_slice()
+    }
+}
+
 impl std::fmt::Debug for Committed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Committed(..)")
@@ -146,16 +162,20 @@ impl Scheme {
         Self { library, variables }
     }
 
+    /// Does the library's part among several threads where it is worth them.
+    fn within<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
+        if self.variables < VARIABLES_OF_THREADS { in_order(work) } else { pooled(work) }
+    }
+
     /// Commits to a vector; the transcript absorbs the commitment.
     ///
     /// # Panics
     /// When the vector has another length.
-    pub fn commit(&self, transcript: &mut Transcript, values: Vec<Element>) -> (Commitment, Committed) {
+    pub fn commit(&self, transcript: &mut Transcript, values: Vec<Element>) -> Committed {
         assert!(values.len() == 1 << self.variables, "a vector of the scheme's length");
-        let committed = self.library.commit(Poly::new(values), transcript.challenger());
+        let committed = self.within(|| self.library.commit(Poly::new(values), transcript.challenger()));
         let (commitment, data) = committed.expect("the length was checked");
-        let commitment = Commitment(commitment);
-        (commitment.clone(), Committed { commitment, data })
+        Committed { commitment: Commitment(commitment), data }
     }
 
     /// What the verifier does with a commitment: absorbs it.
@@ -177,7 +197,7 @@ impl Scheme {
         // The library's verifier absorbs it when it begins, which is here: a second time.
         self.absorb(transcript, &committed.commitment);
         let points = points.iter().map(|point| Point::new(point.clone())).collect();
-        let proof = self.library.open(committed.data, points, transcript.challenger());
+        let proof = self.within(|| self.library.open(committed.data, points, transcript.challenger()));
         let proof = proof.expect("a point of the vector's variables, and some");
         postcard::to_allocvec(&proof).expect("plain data in memory")
     }
@@ -199,7 +219,7 @@ impl Scheme {
         }
         let points = openings.iter().map(|opening| Point::new(opening.point.clone())).collect();
         let challenger = transcript.challenger();
-        guarded(|| self.library.verify(&commitment.0, proof, challenger, points))
+        guarded(|| self.within(|| self.library.verify(&commitment.0, proof, challenger, points)))
     }
 }
 
@@ -372,7 +392,8 @@ mod tests {
             Opening { value: evaluate(&wide, &point), point }
         });
         let mut transcript = Transcript::of_test();
-        let (commitment, committed) = scheme.commit(&mut transcript, values);
+        let committed = scheme.commit(&mut transcript, values);
+        let commitment = committed.commitment().clone();
         let points = openings.clone().map(|opening| opening.point);
         let bytes = scheme.open(&mut transcript, committed, &points);
         let verify = |openings: &[Opening], bytes: &[u8]| {

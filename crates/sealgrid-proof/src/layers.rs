@@ -6,7 +6,7 @@ use std::sync::Arc;
 use p3_field::PrimeCharacteristicRing as _;
 use sealgrid_graph::range::Interval;
 
-use crate::field::{Challenge, Element, LANES, Packed, unpack};
+use crate::field::{Challenge, Element, LANES, Packed, integer, unpack};
 use crate::folding::Factor;
 use crate::lookups::{Form, Pulling};
 use crate::maps::{Map, Taps, signed};
@@ -70,7 +70,7 @@ impl Layer {
                 *sum = sum.wrapping_add(added[*entry as usize]);
             }
         }
-        sums.into_iter().map(Element::from_i64).collect()
+        sums.into_iter().map(integer).collect()
     }
 
     /// Adds to each parameter what meets it in `Σ weights·sum`, the operand's elements being known or folded over records; the records' weights

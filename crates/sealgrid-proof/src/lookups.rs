@@ -26,7 +26,7 @@ use crate::field::{
 use crate::fractions::{self, Leaves};
 use crate::hidden::Hidden;
 use crate::level::Level;
-use crate::places::Places;
+use crate::places::{Places, side_by_side};
 use crate::threads::each;
 
 /// Places from which on lists are pulled by two threads; tests do both.
@@ -266,9 +266,9 @@ enum Index<'t> {
 impl<'t> Index<'t> {
     /// Of those rows of the columns that are some.
     fn of(columns: &'t [Vec<Element>], is_row: impl Fn(usize) -> bool) -> Self {
-        let (first, rows) = (columns[0][0], 0..columns[0].len());
-        let mut counted = columns[0].iter().enumerate();
-        if counted.all(|(row, element)| *element == first + Element::from_usize(row) && is_row(row)) {
+        let rows = 0..columns[0].len();
+        let is_counted = columns[0].windows(2).all(|pair| pair[1] == pair[0] + Element::ONE);
+        if is_counted && rows.clone().all(&is_row) {
             return Index::Counted(columns);
         }
         let key = |row: usize| columns.iter().map(|column| column[row]).collect();
@@ -329,6 +329,19 @@ impl Drop for Witness {
         wipe(&mut self.content);
         let lists = self.lists.iter_mut().flat_map(|lists| lists.looked.iter_mut().chain(&mut lists.tables));
         lists.flatten().for_each(|column| wipe(column));
+    }
+}
+
+/// The columns of each list's tuples of one record, and of the rows of tables that are its own, or, of the first, all records'.
+#[derive(Debug)]
+pub(crate) struct Listed {
+    looked: Vec<Vec<Vec<Element>>>,
+    tables: Vec<Vec<Vec<Element>>>,
+}
+
+impl Drop for Listed {
+    fn drop(&mut self) {
+        self.looked.iter_mut().chain(&mut self.tables).flatten().for_each(|column| wipe(column));
     }
 }
 
@@ -467,40 +480,39 @@ impl Lookups {
         &self.places
     }
 
-    /// Lists without elements yet.
-    pub(crate) fn lists(&self) -> Lists {
-        let of = |columns: &[Arc<dyn Form>], width: usize| {
-            columns.iter().map(|column| vec![Element::ZERO; column.count() * width]).collect()
-        };
+    /// What is looked up of one record, and the rows of tables that it has, or, being the first, shares.
+    pub(crate) fn listed(&self, record: usize, places: &[Element]) -> Listed {
+        let values = |forms: &[Arc<dyn Form>]| forms.iter().map(|form| form.values(places)).collect();
         let rows = |table: &Table| match &table.rows {
-            Rows::Told(_) => Vec::new(),
-            Rows::Shared(columns) => of(columns, 1),
-            Rows::Own(columns) => of(columns, self.places.width()),
+            Rows::Own(rows) => values(rows),
+            Rows::Shared(rows) if record == 0 => values(rows),
+            Rows::Shared(_) | Rows::Told(_) => Vec::new(),
         };
-        Lists {
-            looked: self.looked.iter().map(|list| of(&list.tuple, self.places.width())).collect(),
+        Listed {
+            looked: self.looked.iter().map(|list| values(&list.tuple)).collect(),
             tables: self.tables.iter().map(rows).collect(),
         }
     }
 
-    /// Writes what is looked up of one record, and the rows of tables that it has or shares.
-    pub(crate) fn list(&self, record: usize, places: &[Element], lists: &mut Lists) {
-        let write = |forms: &[Arc<dyn Form>], columns: &mut [Vec<Element>], width: usize| {
-            for (form, column) in forms.iter().zip(columns) {
-                let to = column[record % width..].iter_mut().step_by(width);
-                to.zip(form.values(places)).for_each(|(to, value)| *to = value);
-            }
+    /// What is looked up of all records, the first at the beginning.
+    pub(crate) fn lists(&self, records: &[&Listed]) -> Lists {
+        let all = |columns: usize, of: &dyn Fn(&Listed) -> &[Vec<Element>]| -> Vec<Vec<Element>> {
+            let column = |column: usize| {
+                let records: Vec<&[Element]> = records.iter().map(|record| &of(record)[column][..]).collect();
+                let mut all = vec![Element::ZERO; records[0].len() * self.places.width()];
+                side_by_side(&records, &mut all);
+                all
+            };
+            (0..columns).map(column).collect()
         };
-        for (list, columns) in self.looked.iter().zip(&mut lists.looked) {
-            write(&list.tuple, columns, self.places.width());
-        }
-        for (table, columns) in self.tables.iter().zip(&mut lists.tables) {
-            match &table.rows {
-                Rows::Own(rows) => write(rows, columns, self.places.width()),
-                Rows::Shared(rows) if record == 0 => write(rows, columns, 1),
-                Rows::Shared(_) | Rows::Told(_) => {}
-            }
-        }
+        let looked = self.looked.iter().enumerate();
+        let looked = looked.map(|(number, list)| all(list.tuple.len(), &|record| &record.looked[number]));
+        let rows = |(number, table): (usize, &Table)| match &table.rows {
+            Rows::Own(rows) => all(rows.len(), &|record| &record.tables[number]),
+            Rows::Shared(_) => records[0].tables[number].clone(),
+            Rows::Told(_) => Vec::new(),
+        };
+        Lists { looked: looked.collect(), tables: self.tables.iter().enumerate().map(rows).collect() }
     }
 
     /// Counts how often each row is looked up, and writes that into the content.
@@ -835,9 +847,9 @@ impl Conversation for Lookups {
         match lists {
             Some(lists) => self.show(channel, lists, content),
             None => {
-                let mut lists = self.lists();
-                self.places.each(content, |record, places| self.list(record, places, &mut lists));
-                self.show(channel, &lists, content)
+                let mut listed = Vec::new();
+                self.places.each(content, |record, places| listed.push(self.listed(record, places)));
+                self.show(channel, &self.lists(&listed.iter().collect::<Vec<_>>()), content)
             }
         };
         // Drawn by both sides, to merge with.
@@ -922,8 +934,7 @@ mod tests {
     }
 
     fn recount(lookups: &Lookups, content: &mut [Element]) -> Result<(), NotInTable> {
-        let mut lists = lookups.lists();
-        lookups.list(0, content, &mut lists);
+        let lists = lookups.lists(&[&lookups.listed(0, content)]);
         lookups.count(&lists, content)
     }
 

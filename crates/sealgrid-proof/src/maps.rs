@@ -8,7 +8,7 @@ use sealgrid_graph::integer::Window;
 use sealgrid_graph::range::Interval;
 use sealgrid_graph::tensor::Tensor;
 
-use crate::field::{Challenge, Element};
+use crate::field::{Challenge, Element, integer};
 use crate::lookups::{Form, Pulling};
 
 /// Most bits of a limb, of which long numbers are made.
@@ -227,7 +227,7 @@ impl Form for Sum {
                 sums[to] = sums[to].wrapping_add(factor * i64::from(weight) * operand[from]);
             });
         }
-        sums.into_iter().map(Element::from_i64).collect()
+        sums.into_iter().map(integer).collect()
     }
 
     fn operands(&self) -> Vec<&Arc<dyn Form>> {
@@ -503,22 +503,43 @@ impl Stage {
     }
 }
 
+/// A [`Stage`] as the field has it.
+struct InElements {
+    multiplier: Element,
+    half: Element,
+    scale: Element,
+    limbs: usize,
+}
+
+impl InElements {
+    fn of(stage: Stage) -> Self {
+        let multiplier = Element::from_i32(stage.multiplier);
+        Self { multiplier, half: integer(stage.half()), scale: stage.scale(), limbs: stage.limbs().into() }
+    }
+}
+
+/// By how many bits a limb may stand above the lowest: all that a shift of a [`Stage`] has.
+fn powers_of_two() -> [Element; 32] {
+    std::array::from_fn(|bits| Element::ONE.mul_2exp_u64(bits as u64))
+}
+
 impl Form for Rounded {
     fn count(&self) -> usize {
         self.entry.len()
     }
 
     fn values(&self, content: &[Element]) -> Vec<Element> {
-        let scales: Vec<Element> = self.stages.iter().map(|stage| stage.scale()).collect();
+        let elements: Vec<InElements> = self.stages.iter().copied().map(InElements::of).collect();
+        let powers = powers_of_two();
         let mut limbs = self.limbs.iter();
         let sums = self.sum.values(content);
         let rounded = sums.into_iter().zip(&self.entry).map(|(sum, entry)| {
-            let stage = self.stages[*entry as usize];
-            let mut value = sum * Element::from_i32(stage.multiplier) + Element::from_i64(stage.half());
-            for (place, bits) in limbs.by_ref().take(stage.limbs().into()) {
-                value -= content[*place as usize] * Element::from_u64(1 << bits);
+            let stage = &elements[*entry as usize];
+            let mut value = sum * stage.multiplier + stage.half;
+            for (place, bits) in limbs.by_ref().take(stage.limbs) {
+                value -= content[*place as usize] * powers[usize::from(*bits)];
             }
-            value * scales[*entry as usize]
+            value * stage.scale
         });
         rounded.collect()
     }
@@ -530,7 +551,7 @@ impl Form for Rounded {
     fn pull(&self, weights: &[Challenge], to: &mut Pulling<'_>) -> Challenge {
         // Of each entry: the scale, what is added, the multiplier, and how many limbs there are.
         let factor = |stage: &Stage| {
-            let factors = [Element::from_i64(stage.half()), Element::from_i32(stage.multiplier)];
+            let factors = [integer(stage.half()), Element::from_i32(stage.multiplier)];
             (stage.scale(), factors.map(|factor| factor * stage.scale()), usize::from(stage.limbs()))
         };
         let factors: Vec<_> = self.stages.iter().map(factor).collect();

@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use crate::argument::Part;
 use crate::field::{Challenge, Element, wipe};
+use crate::threads::each;
 
 /// The places: numbers that are not committed, shared elements, each record's own, shared ones again.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,7 +59,13 @@ impl Places {
         self.start() + (place - self.own.start) * self.width()
     }
 
+    /// Writes the records' own places into the content, those of each record as they stand among all.
+    pub(crate) fn put_all(&self, records: &[&[Element]], content: &mut [Element]) {
+        side_by_side(records, &mut content[self.start()..][..self.own.len() * self.width()]);
+    }
+
     /// Writes the places of one record into the content.
+    #[cfg(test)]
     pub(crate) fn put(&self, record: usize, places: &[Element], content: &mut [Element]) {
         let own = content[self.start()..].iter_mut().skip(record).step_by(self.width());
         own.zip(&places[self.own.clone()]).for_each(|(to, from)| *to = *from);
@@ -115,6 +122,30 @@ impl Places {
     }
 }
 
+/// Writes lists of several records, of each element those of all records side by side.
+pub(crate) fn side_by_side(records: &[&[Element]], to: &mut [Element]) {
+    if let [record] = records {
+        return to.copy_from_slice(record);
+    }
+    let width = records.len().next_power_of_two();
+    let write = |(first, to): (usize, &mut [Element])| {
+        for (place, to) in to.chunks_exact_mut(width).enumerate() {
+            to.iter_mut().zip(records).for_each(|(to, record)| *to = record[first + place]);
+        }
+    };
+    let middle = to.len() / width / 2;
+    let (low, high) = to.split_at_mut(middle * width);
+    let parts = [(0, low), (middle, high)];
+    if middle * width >= ELEMENTS_OF_A_THREAD {
+        each(parts, write);
+    } else {
+        parts.into_iter().for_each(write);
+    }
+}
+
+/// Elements whose copying is worth a thread.
+const ELEMENTS_OF_A_THREAD: usize = 1 << 17;
+
 #[cfg(test)]
 mod tests {
     use p3_field::PrimeCharacteristicRing as _;
@@ -131,12 +162,13 @@ mod tests {
             let mut one: Vec<Element> = (0..17).map(|_| number()).collect();
             places.put_shared(&one, &mut content);
             let expected: Vec<Vec<Element>> = (0..records)
-                .map(|record| {
+                .map(|_| {
                     one[8..15].fill_with(&mut number);
-                    places.put(record, &one, &mut content);
                     one.clone()
                 })
                 .collect();
+            let own: Vec<&[Element]> = expected.iter().map(|one| &one[8..15]).collect();
+            places.put_all(&own, &mut content);
             let written = content.iter().filter(|element| **element != Element::ZERO).count();
             assert_eq!(written, 7 * records + 7);
             assert!((3..8).chain(15..17).all(|place| content[places.shared(place)] == one[place]));

@@ -473,8 +473,7 @@ impl Registering {
     /// Without parameters.
     pub fn witness(&self) -> Result<Witness, NotInTable> {
         let mut content = self.filled();
-        let mut lists = self.lookups.lists();
-        self.lookups.list(0, &content, &mut lists);
+        let lists = self.lookups.lists(&[&self.lookups.listed(0, &content)]);
         self.lookups.count(&lists, &mut content)?;
         Ok(Witness { content, lists: Some(lists) })
     }
@@ -520,8 +519,7 @@ impl Registering {
 
     /// A content in which what is looked up is counted as far as it can be.
     pub(crate) fn counted(&self, mut content: Vec<Element>) -> Witness {
-        let mut lists = self.lookups.lists();
-        self.lookups.list(0, &content, &mut lists);
+        let lists = self.lookups.lists(&[&self.lookups.listed(0, &content)]);
         let _ = self.lookups.count(&lists, &mut content);
         Witness { content, lists: Some(lists) }
     }

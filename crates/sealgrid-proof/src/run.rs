@@ -28,6 +28,7 @@ mod ways;
 mod wide;
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use p3_field::{Field as _, PrimeCharacteristicRing as _};
@@ -42,12 +43,13 @@ use self::wide::{Numbers, Split};
 use crate::argument::{ContentClaim, Conversation, Later, LaterClaims, Part};
 use crate::channel::{ProofError, Prover, Verifier};
 use crate::commit::VARIABLES_MAX;
-use crate::field::{Challenge, Element, wipe};
+use crate::field::{Challenge, Element, integer, wipe};
 use crate::hidden::Hidden;
 use crate::level::Level;
-use crate::lookups::{Columns, Drawn, Form, Lists, Lookups, NotInTable, Pulled, Witness};
+use crate::lookups::{Columns, Drawn, Form, Listed, Lists, Lookups, NotInTable, Pulled, Witness};
 use crate::maps::{Rounded, limbs_of, numbers, signed};
 use crate::registration::Registration;
+use crate::threads::each;
 use crate::weights::{Parameters, Registered};
 
 /// Why a run is refused that no vector could hold.
@@ -398,14 +400,30 @@ impl Run {
             private.parameters.as_ref().expect("the prover's").begin(&mut content);
         }
         layout.put_shared(&places, &mut content);
-        let mut lists = self.lookups.lists();
-        for record in 0..layout.records {
-            self.fill_shown(record, &mut places);
-            self.columns.iter().for_each(|column| self.fill(column, record, &mut places, &taken));
-            layout.put(record, &places, &mut content);
-            self.lookups.list(record, &places, &mut lists);
-        }
+        let filled = |records: Range<usize>| -> Vec<Filled> {
+            let mut places = places.clone();
+            let of_record = |record| {
+                self.fill_shown(record, &mut places);
+                self.columns.iter().for_each(|column| self.fill(column, record, &mut places, &taken));
+                Filled {
+                    own: places[layout.own.clone()].to_vec(),
+                    listed: self.lookups.listed(record, &places),
+                }
+            };
+            let filled = records.map(of_record).collect();
+            wipe(&mut places);
+            filled
+        };
+        let middle = layout.records / 2;
+        let mut records = match middle {
+            0 => filled(0..1),
+            _ => each([0..middle, middle..layout.records], filled).into_iter().flatten().collect(),
+        };
         wipe(&mut places);
+        // What a place is in all records stands side by side, so it is written at once.
+        layout.put_all(&records.iter().map(|record| &record.own[..]).collect::<Vec<_>>(), &mut content);
+        let lists = self.lookups.lists(&records.iter().map(|record| &record.listed).collect::<Vec<_>>());
+        records.iter_mut().for_each(|record| wipe(&mut record.own));
         self.lookups.count(&lists, &mut content)?;
         Ok(Witness { content, lists: Some(lists) })
     }
@@ -441,7 +459,7 @@ impl Run {
     fn fill(&self, column: &Column, record: usize, places: &mut [Element], taken: &Taken) {
         let write = |places: &mut [Element], start: usize, numbers: Vec<i64>| {
             let places = places[start..].iter_mut().zip(numbers);
-            places.for_each(|(place, number)| *place = Element::from_i64(number));
+            places.for_each(|(place, number)| *place = integer(number));
         };
         match column {
             Column::Input { index, limbs } => limbs.fill(places, taken.input(*index, record)),
@@ -505,7 +523,7 @@ impl Run {
         let product = &self.sums.products[product];
         let sums = product.values(places);
         let places = places[product.sums..].iter_mut().zip(sums);
-        places.for_each(|(place, sum)| *place = Element::from_i64(sum));
+        places.for_each(|(place, sum)| *place = integer(sum));
     }
 
     /// Visits the places of each record, of a content as it is, inputs that are told and sums included.
@@ -521,9 +539,9 @@ impl Run {
 
     /// What is looked up, of a content as it is.
     fn lists(&self, content: &[Element]) -> Lists {
-        let mut lists = self.lookups.lists();
-        self.each(content, |record, places| self.lookups.list(record, places, &mut lists));
-        lists
+        let mut listed = Vec::new();
+        self.each(content, |record, places| listed.push(self.lookups.listed(record, places)));
+        self.lookups.lists(&listed.iter().collect::<Vec<_>>())
     }
 
     /// What lookups, with [`Lookups::pull`], and equal values say of the places.
@@ -640,7 +658,7 @@ impl Above {
         for (limb, (below, width)) in limbs_of(self.bits).enumerate() {
             let places = &mut content[self.start + limb * numbers.len()..][..numbers.len()];
             for (place, number) in places.iter_mut().zip(numbers) {
-                *place = Element::from_i64((i64::from(*number) - self.low) >> below & ((1 << width) - 1));
+                *place = integer((i64::from(*number) - self.low) >> below & ((1 << width) - 1));
             }
         }
     }
@@ -661,7 +679,7 @@ fn fill_limbs(content: &mut [Element], rounded: &Rounded) {
         let remainder = stage.remainder(signed(sum));
         // In this order: the one that ends first is asked first, or it would cost the other an entry.
         for ((below, width), (place, _)) in limbs_of(stage.shift.into()).zip(limbs.by_ref()) {
-            content[*place as usize] = Element::from_i64(remainder >> below & ((1 << width) - 1));
+            content[*place as usize] = integer(remainder >> below & ((1 << width) - 1));
         }
     }
 }
@@ -679,6 +697,14 @@ impl Observer for Kept {
         }
         std::ops::ControlFlow::Continue(())
     }
+}
+
+/// What follows from a record.
+struct Filled {
+    /// Its own places.
+    own: Vec<Element>,
+    /// What is looked up of it.
+    listed: Listed,
 }
 
 /// What columns are filled with: numbers of all records, and private parameters.

@@ -35,7 +35,8 @@ pub(crate) fn simulate(
 ) -> Argument {
     let layout = Layout::of(conversation).expect("small");
     let scheme = Scheme::new(conversation.level(), layout.variables, rng);
-    let (commitment, _) = scheme.commit(&mut transcript, vec![Element::ZERO; 1 << layout.variables]);
+    let committed = scheme.commit(&mut transcript, vec![Element::ZERO; 1 << layout.variables]);
+    let commitment = committed.commitment().clone();
     let pads = Pads::random(rng, layout.pads);
     let mut channel = Prover::new(transcript.clone(), &pads);
     let nothing = Witness::from(vec![Element::ZERO; conversation.content()]);

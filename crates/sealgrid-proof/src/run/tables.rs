@@ -5,7 +5,7 @@ use std::sync::Arc;
 use p3_field::PrimeCharacteristicRing as _;
 use sealgrid_graph::range::Interval;
 
-use crate::field::Element;
+use crate::field::{Element, integer};
 use crate::lookups::{self, Form};
 use crate::maps::narrow;
 
@@ -53,12 +53,11 @@ impl Rows {
     }
 
     fn columns(self) -> Vec<Vec<Element>> {
-        let all = |from: Interval| (from.low..=from.high).map(Element::from_i64).collect::<Vec<_>>();
+        let all = |from: Interval| (from.low..=from.high).map(integer).collect::<Vec<_>>();
         match self {
             Self::Range(interval) => vec![all(interval)],
             Self::Clamp { from, low, high } => {
-                let clamped =
-                    (from.low..=from.high).map(|t| Element::from_i64(t.clamp(low.into(), high.into())));
+                let clamped = (from.low..=from.high).map(|t| integer(t.clamp(low.into(), high.into())));
                 vec![all(from), clamped.collect()]
             }
             Self::Select { low, high, width } => {
@@ -69,13 +68,12 @@ impl Rows {
                     0 => (i64::from(low) + v).min(high.into()),
                     _ => i64::from(high),
                 };
-                let column = |of: &dyn Fn((i64, i64)) -> i64| {
-                    rows.iter().map(|row| Element::from_i64(of(*row))).collect()
-                };
+                let column =
+                    |of: &dyn Fn((i64, i64)) -> i64| rows.iter().map(|row| integer(of(*row))).collect();
                 vec![column(&|(sign, _)| sign), column(&|(_, v)| v), column(&result)]
             }
             Self::Parity(most) => {
-                let parities = (0..=most).map(|value| Element::from_i64(value & 1));
+                let parities = (0..=most).map(|value| integer(value & 1));
                 vec![all(Interval { low: 0, high: most }), parities.collect()]
             }
             Self::Function { first, results } => {

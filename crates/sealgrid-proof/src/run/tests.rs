@@ -263,10 +263,10 @@ impl Run {
 
     /// Whether everything holds that is said of the places of all records.
     fn holds(&self, whole: &[Vec<Element>]) -> bool {
-        let mut lists = self.lookups.lists();
-        let records = whole.iter().enumerate();
-        records.clone().for_each(|(record, places)| self.lookups.list(record, places, &mut lists));
-        records.into_iter().all(|(record, places)| self.are_equal(record, places))
+        let listed: Vec<Listed> =
+            whole.iter().enumerate().map(|(record, places)| self.lookups.listed(record, places)).collect();
+        let lists = self.lookups.lists(&listed.iter().collect::<Vec<_>>());
+        whole.iter().enumerate().all(|(record, places)| self.are_equal(record, places))
             && self.lookups.count(&lists, &mut vec![Element::ZERO; self.content()]).is_ok()
     }
 }

@@ -15,7 +15,7 @@ use super::sums::Pairs;
 use super::tables::{ROWS_MAX, Rows, SPLIT_ROWS};
 use super::walk::{Builder, Value, hull, refused};
 use super::{Column, NotProvable};
-use crate::field::Element;
+use crate::field::{Element, integer};
 use crate::lookups::{Columns, Form, Looked};
 use crate::maps::{Known, LIMB_BITS, Moved, Rounded, Stage, Weighed, limbs_of, narrow};
 
@@ -97,7 +97,7 @@ impl Split {
             for (place, number) in numbers.iter().enumerate() {
                 let digits = number >> below;
                 let digits = if last { digits } else { digits & ((1 << width) - 1) };
-                content[self.start + limb * self.count + place] = Element::from_i64(digits);
+                content[self.start + limb * self.count + place] = integer(digits);
             }
         }
     }
@@ -128,7 +128,8 @@ impl Split {
 
 /// The integers that a list's elements stand for, of which none is below `low`.
 fn integers(form: &Arc<dyn Form>, low: i64, content: &[Element]) -> impl Iterator<Item = i64> {
-    let above = move |value: Element| (value - Element::from_i64(low)).as_canonical_u32();
+    let least = integer(low);
+    let above = move |value: Element| (value - least).as_canonical_u32();
     form.values(content).into_iter().map(move |value| low + i64::from(above(value)))
 }
 
