@@ -502,8 +502,8 @@ fn registering(owned: &Owned, graph_of: [&[i32]; 4]) -> Registering {
     registering.with_parameters(&parameters)
 }
 
-/// What it is, which table, and which elements are others.
-type Change<'c> = (&'c str, usize, &'c [(usize, i32)]);
+/// What it is, in which of the four parameters, and which of its elements become what.
+type Change = (&'static str, usize, &'static [(usize, i32)]);
 
 #[test]
 fn trees_that_are_none_are_not_registered() {
@@ -526,7 +526,7 @@ fn trees_that_are_none_are_not_registered() {
     assert!(check(&with(0, &[])).expect("honest trees") > 100.0);
     // The trees have 7, 1 and 7 nodes, of 3 features, and 6 leaves; told is that all numbers of nodes are within 100 of zero, and that leaves
     // add up to 1,804.
-    let bad: [Change<'_>; 22] = [
+    let bad: [Change; 22] = [
         ("the first root is another node", 0, &[(0, 1)]),
         ("the last tree ends before the last node", 0, &[(3, 14)]),
         ("the last tree ends behind the last node", 0, &[(3, 16)]),
@@ -556,7 +556,7 @@ fn trees_that_are_none_are_not_registered() {
         assert!(check(&registering).is_err(), "{what}");
     }
     // What is among the bounds is registered, though it be other trees.
-    let good: [Change<'_>; 3] = [
+    let good: [Change; 3] = [
         ("another threshold", 1, &[(1, -100)]),
         ("a branch that meets another", 1, &[(3, 3)]),
         ("another leaf", 2, &[(0, 2)]),
