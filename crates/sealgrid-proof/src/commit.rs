@@ -24,7 +24,6 @@ use crate::channel::ProofError;
 use crate::field::{Challenge, Element, soundness_bits};
 use crate::last::Opening;
 use crate::level::Level;
-use crate::threads::{in_order, pooled};
 use crate::transcript::{Challenger, LIBRARY_WORK_BITS, Transcript, WORK_BITS};
 
 /// Elements by which each leaf of a tree is salted: 124 bits.
@@ -86,8 +85,6 @@ pub(crate) fn guarded<E>(verify: impl FnOnce() -> Result<(), E>) -> Result<(), P
 pub const VARIABLES_MIN: usize = 14;
 /// Most variables of a vector: 2^24 elements.
 pub const VARIABLES_MAX: usize = 24;
-/// Fewest variables of a vector whose loops are worth several threads: waking them for those of a shorter one takes as long as it spares.
-const VARIABLES_OF_THREADS: usize = 16;
 /// Most bytes of an opening, for any vector.
 pub const OPENING_BYTES_MAX: usize = 4 << 20;
 
@@ -162,18 +159,13 @@ impl Scheme {
         Self { library, variables }
     }
 
-    /// Does the library's part among several threads where it is worth them.
-    fn within<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
-        if self.variables < VARIABLES_OF_THREADS { in_order(work) } else { pooled(work) }
-    }
-
     /// Commits to a vector; the transcript absorbs the commitment.
     ///
     /// # Panics
     /// When the vector has another length.
     pub fn commit(&self, transcript: &mut Transcript, values: Vec<Element>) -> Committed {
         assert!(values.len() == 1 << self.variables, "a vector of the scheme's length");
-        let committed = self.within(|| self.library.commit(Poly::new(values), transcript.challenger()));
+        let committed = self.library.commit(Poly::new(values), transcript.challenger());
         let (commitment, data) = committed.expect("the length was checked");
         Committed { commitment: Commitment(commitment), data }
     }
@@ -197,7 +189,7 @@ impl Scheme {
         // The library's verifier absorbs it when it begins, which is here: a second time.
         self.absorb(transcript, &committed.commitment);
         let points = points.iter().map(|point| Point::new(point.clone())).collect();
-        let proof = self.within(|| self.library.open(committed.data, points, transcript.challenger()));
+        let proof = self.library.open(committed.data, points, transcript.challenger());
         let proof = proof.expect("a point of the vector's variables, and some");
         postcard::to_allocvec(&proof).expect("plain data in memory")
     }
@@ -219,7 +211,7 @@ impl Scheme {
         }
         let points = openings.iter().map(|opening| Point::new(opening.point.clone())).collect();
         let challenger = transcript.challenger();
-        guarded(|| self.within(|| self.library.verify(&commitment.0, proof, challenger, points)))
+        guarded(|| self.library.verify(&commitment.0, proof, challenger, points))
     }
 }
 

@@ -1,8 +1,6 @@
 //! Two things at once.
 
 use std::sync::Mutex;
-#[cfg(not(target_family = "wasm"))]
-use std::sync::TryLockError;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{Builder, scope};
 
@@ -55,58 +53,6 @@ pub(crate) fn beside<A: Send, R: Send>(
     (one, done.map(|done| done.expect("all are done")).collect())
 }
 
-/// Does something in which the library has loops. It shares them out among the threads of the pool that it runs in, as many as there are cores; without a
-/// pool each loop would wait for one by itself.
-#[cfg(not(target_family = "wasm"))]
-pub(crate) fn pooled<R: Send>(work: impl FnOnce() -> R + Send) -> R {
-    static POOL: Pool = Pool::new();
-    within(&POOL, std::thread::available_parallelism().map_or(1, usize::from), work)
-}
-
-/// The same on one thread of its own: of short loops, or where what is looked for shall be the first of many and not any that some thread finds, so that the
-/// same seed makes the same proof.
-#[cfg(not(target_family = "wasm"))]
-pub(crate) fn in_order<R: Send>(work: impl FnOnce() -> R + Send) -> R {
-    // Several, so that as many proofs at once do not wait for one thread; the first that is free, whose memory was used a moment ago.
-    static POOLS: [(Mutex<()>, Pool); 8] = [const { (Mutex::new(()), Pool::new()) }; 8];
-    if rayon::current_thread_index().is_some() && rayon::current_num_threads() == 1 {
-        return work();
-    }
-    let free = POOLS.iter().find_map(|(busy, pool)| match busy.try_lock() {
-        Ok(busy) => Some((busy, pool)),
-        Err(TryLockError::Poisoned(busy)) => Some((busy.into_inner(), pool)),
-        Err(TryLockError::WouldBlock) => None,
-    });
-    within(free.as_ref().map_or(&POOLS[0].1, |(_, pool)| pool), 1, work)
-}
-
-/// No pool where the machine grants no threads.
-#[cfg(not(target_family = "wasm"))]
-type Pool = std::sync::OnceLock<Option<rayon::ThreadPool>>;
-
-#[cfg(not(target_family = "wasm"))]
-fn within<R: Send>(pool: &Pool, threads: usize, work: impl FnOnce() -> R + Send) -> R {
-    if let Some(pool) = pool.get_or_init(|| rayon::ThreadPoolBuilder::new().num_threads(threads).build().ok())
-    {
-        return pool.install(work);
-    }
-    // This thread, then, is a pool of one, and stays one: whoever is in a pool already is told so.
-    let own = rayon::ThreadPoolBuilder::new().num_threads(1).use_current_thread().build();
-    std::mem::forget(own);
-    work()
-}
-
-/// In a browser the library has no threads, and its loops are plain ones.
-#[cfg(target_family = "wasm")]
-pub(crate) fn pooled<R>(work: impl FnOnce() -> R) -> R {
-    work()
-}
-
-#[cfg(target_family = "wasm")]
-pub(crate) fn in_order<R>(work: impl FnOnce() -> R) -> R {
-    work()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -126,21 +72,5 @@ mod tests {
         assert_eq!(both(|| 6 * 7, || side += 1), (42, ()));
         assert_eq!(side, 1);
         assert_eq!(each([3, 4], |number| number * number), [9, 16]);
-    }
-
-    #[cfg(not(target_family = "wasm"))]
-    #[test]
-    fn what_the_library_does_is_in_a_pool_and_a_search_in_one_of_one_thread() {
-        let cores = std::thread::available_parallelism().expect("a machine that tells").get();
-        assert_eq!(pooled(rayon::current_num_threads), cores);
-        let thread = || std::thread::current().id();
-        let (one, same) = in_order(|| (thread(), in_order(thread)));
-        assert_eq!((one, pooled(|| in_order(rayon::current_num_threads))), (same, 1));
-        // Where no thread is granted, the work is done all the same, once and again.
-        static REFUSED: Pool = Pool::new();
-        REFUSED.set(None).expect("nobody else sets it");
-        for _ in 0..2 {
-            assert_eq!(within(&REFUSED, 2, rayon::current_num_threads), 1);
-        }
     }
 }

@@ -10,7 +10,6 @@ use p3_symmetric::Hash;
 use sealgrid_seal::digest::{Digest, Label};
 
 use crate::field::{Challenge, Element};
-use crate::threads::in_order;
 
 type Bytes = SerializingChallenger32<Element, HashChallenger<u8, Blake3, 32>>;
 
@@ -61,7 +60,7 @@ impl GrindingChallenger for Challenger {
     type Witness = Element;
 
     fn grind(&mut self, bits: usize) -> Element {
-        in_order(|| self.0.grind(bits + WORK_BITS - LIBRARY_WORK_BITS))
+        self.0.grind(bits + WORK_BITS - LIBRARY_WORK_BITS)
     }
 
     fn check_witness(&mut self, bits: usize, witness: Element) -> bool {

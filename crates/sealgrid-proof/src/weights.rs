@@ -31,7 +31,6 @@ use crate::folding::Factor as _;
 use crate::hidden::Hidden;
 use crate::level::Level;
 use crate::order::powers;
-use crate::threads::pooled;
 use crate::transcript::WORK_BITS;
 
 /// Most openings that a commitment may be made for.
@@ -242,8 +241,9 @@ impl Opened {
                     weight *= root;
                 }
             }
-            let sums = RowMajorMatrix::new(sums, width);
-            pooled(|| Radix2DFTSmallBatch::<Element>::default().dft_algebra_batch(sums).values)
+            Radix2DFTSmallBatch::<Element>::default()
+                .dft_algebra_batch(RowMajorMatrix::new(sums, width))
+                .values
         })
     }
 
@@ -340,11 +340,8 @@ impl Parameters {
                 columns[place * rows + row] = *element;
             }
         }
-        let columns = RowMajorMatrix::new(columns, rows);
-        let (cap, tree) = pooled(|| {
-            let words = Radix2DFTSmallBatch::default().dft_batch(columns);
-            trees(rng).commit(vec![words.to_row_major_matrix()])
-        });
+        let words = Radix2DFTSmallBatch::default().dft_batch(RowMajorMatrix::new(columns, rows));
+        let (cap, tree) = trees(rng).commit(vec![words.to_row_major_matrix()]);
         let registered = Registered { shape, root: cap.roots()[0] };
         Self { registered, elements, pads, tree }
     }
