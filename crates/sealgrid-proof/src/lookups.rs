@@ -641,37 +641,38 @@ impl Lookups {
 
     /// What numerator and `merge` times the denominator at the point that was drawn say of the places; `also` is what else weighs lists of each record's,
     /// in the same records' weights.
-    pub(crate) fn pull(
-        &self,
+    pub(crate) fn pull<'l>(
+        &'l self,
         drawn: &Drawn,
         merge: Challenge,
-        also: &[(&Arc<dyn Form>, Vec<Challenge>)],
+        mut also: Vec<(&'l Arc<dyn Form>, Vec<Challenge>)>,
     ) -> Pulled {
         let Drawn { alpha, gamma, point, .. } = drawn;
         let all_records = drawn.all_records();
         // Tables of which each record has its own are weighed as the lists are.
-        let own = self.tables.iter().enumerate().filter(|(_, table)| matches!(table.rows, Rows::Own(_)));
-        let own: Vec<(usize, &Table, Vec<Challenge>)> = own
-            .map(|(number, table)| {
-                let of = Of::Table(number);
-                (number, table, self.weights(of, table.rows(), point, self.places.width()))
-            })
-            .collect();
-        let with_own = self.also_of_own(&own, drawn, merge, also);
-        let also = if own.is_empty() { also } else { &with_own[..] };
+        let mut own: Vec<(usize, &Table, Vec<Challenge>)> = Vec::new();
+        for (number, table) in self.tables.iter().enumerate() {
+            let Rows::Own(rows) = &table.rows else { continue };
+            let weights = self.weights(Of::Table(number), table.rows(), point, self.places.width());
+            for (form, power) in rows.iter().zip(gamma.powers().skip(1)) {
+                let factor = -(power * merge);
+                also.push((form, weights.iter().map(|weight| factor * *weight).collect()));
+            }
+            own.push((number, table, weights));
+        }
         let all = 0..self.looked.len();
         let pull = if self.places.count < PLACES_OF_TWO_THREADS {
-            self.pull_lists(all, drawn, merge, also)
+            self.pull_lists(all, drawn, merge, &also)
         } else {
-            let middle = self.middle(also);
-            let parts = [(all.start..middle, also), (middle..all.end, &[][..])];
+            let middle = self.middle(&also);
+            let parts = [(all.start..middle, &also[..]), (middle..all.end, &[][..])];
             let [mut one, other] = each(parts, |(lists, also)| self.pull_lists(lists, drawn, merge, also));
             one.add(&other);
             one
         };
-        // A denominator is 1 where nothing stands, so that all weights add up to 1.
         let above = |table: usize| *alpha - Challenge::from(Self::tag(table)) - Challenge::ONE;
         let PulledLists { mut functional, numerators, mut denominators, of_record } = pull;
+        // A denominator is 1 where nothing stands, so that all weights add up to 1.
         denominators += Challenge::ONE;
         let count = |table: &Table, weights: &[Challenge], functional: &mut [Challenge]| {
             let places = functional[table.multiplicities..].iter_mut();
@@ -713,28 +714,6 @@ impl Lookups {
         let shared = pulling.finish();
         let known = numerators + merge * denominators + of_record * all_records + shared;
         Pulled { functional, known }
-    }
-
-    /// `also`, and the rows of tables of which each record has its own.
-    fn also_of_own<'l>(
-        &'l self,
-        own: &[(usize, &'l Table, Vec<Challenge>)],
-        drawn: &Drawn,
-        merge: Challenge,
-        also: &[(&'l Arc<dyn Form>, Vec<Challenge>)],
-    ) -> Vec<(&'l Arc<dyn Form>, Vec<Challenge>)> {
-        let mut all = Vec::new();
-        for (_, table, weights) in own {
-            let Rows::Own(rows) = &table.rows else { continue };
-            for (form, power) in rows.iter().zip(drawn.gamma.powers().skip(1)) {
-                let factor = -(power * merge);
-                all.push((form, weights.iter().map(|weight| factor * *weight).collect()));
-            }
-        }
-        if !all.is_empty() {
-            all.extend_from_slice(also);
-        }
-        all
     }
 
     /// Where the lists are parted so that about as much is pulled on either side, what is pulled also being on the first.
@@ -865,7 +844,7 @@ impl Conversation for Lookups {
         let (drawn, [numerator, denominator]) = self.check(channel)?;
         let merge = channel.challenge();
         Ok(vec![Box::new(move || {
-            let pulled = pulled.unwrap_or_else(|| self.pull(&drawn, merge, &[]));
+            let pulled = pulled.unwrap_or_else(|| self.pull(&drawn, merge, Vec::new()));
             let value = &numerator + &(&denominator * merge);
             let functional = self.places.parts(&pulled.functional, &drawn.records);
             Ok(vec![ContentClaim { functional, value: &value - &Hidden::known(pulled.known) }])

@@ -558,7 +558,7 @@ impl Run {
                 }
             }
         }
-        let mut pulled = self.lookups.pull(drawn, merge, &equal);
+        let mut pulled = self.lookups.pull(drawn, merge, equal);
         let mut rest = &weights[..];
         let records = &drawn.records[..self.lookups.places().records];
         for Equal { forms, to } in &self.equal {
