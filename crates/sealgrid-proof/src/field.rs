@@ -60,7 +60,8 @@ pub(crate) fn equality(point: &[Challenge]) -> Vec<Challenge> {
 
 /// `factor·eq(point, x)` for every vertex.
 pub(crate) fn equality_times(factor: Challenge, point: &[Challenge]) -> Vec<Challenge> {
-    if point.len() < 2 * LANES.ilog2() as usize {
+    // Without vectors, as in a browser, nothing is packed.
+    if LANES == 1 || point.len() < 2 * LANES.ilog2() as usize {
         return equality_one_by_one(factor, point);
     }
     let (high, low) = point.split_at(point.len() - LANES.ilog2() as usize);
