@@ -49,7 +49,7 @@ fn random_graphs_of_all_operators_are_proven_in_all_roles() {
     ));
     if full() {
         // Every operator in every role.
-        let of_roles = 2 + 3 + 2 + 4;
+        let of_roles = 2 + 3 + 2 + 4 + Level::ALL.len();
         assert_eq!(pairs.0.len(), of_roles * usize::try_from(KINDS).expect("few"), "{:?}", pairs.0);
     }
     let expected = Counts::default_words();
