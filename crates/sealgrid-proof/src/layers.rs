@@ -1,6 +1,7 @@
 //! Sums over private weights. They are never committed: what a proof says of them is, in the end, one number `Σ e·sum` for public `e`, and
 //! that is an inner product of the parameters with what the operands contribute to each of them.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use p3_field::PrimeCharacteristicRing as _;
@@ -8,8 +9,8 @@ use sealgrid_graph::range::Interval;
 
 use crate::field::{Challenge, Element, LANES, Packed, integer, unpack};
 use crate::folding::Factor;
-use crate::lookups::{Form, Pulling};
-use crate::maps::{Map, Taps, signed};
+use crate::form::{Form, Pulling, Values};
+use crate::maps::{Map, Taps};
 use crate::order::Block;
 
 /// One operation: `sum[to] = added[entry[to]] + Σ operand[from] · weight[index]` for the `(to, from, index)` of its map, in each record.
@@ -53,15 +54,15 @@ impl Layer {
     }
 
     /// The operand's elements, of places among which they stand.
-    pub(crate) fn operand(&self, places: &[Element]) -> Vec<Element> {
-        self.weighted.as_ref().map_or_else(Vec::new, |weighted| weighted.operand.values(places))
+    pub(crate) fn operand(&self, of: Values<'_>) -> Rc<[Element]> {
+        self.weighted.as_ref().map_or_else(|| Rc::from([]), |weighted| of.of(&weighted.operand))
     }
 
     /// The sums, of places among which the operand stands; `parameters` are all that are registered.
-    pub(crate) fn values(&self, places: &[Element], parameters: &[i32]) -> Vec<Element> {
+    pub(crate) fn values(&self, of: Values<'_>, parameters: &[i32]) -> Vec<Element> {
         // Modulo p in the end: what an honest run yields is far below 2^63.
         let mut sums = match &self.weighted {
-            Some(weighted) => weighted.sums(self.each(), places, parameters),
+            Some(weighted) => weighted.sums(self.each(), of, parameters),
             None => vec![0; self.each()],
         };
         if !self.added.is_empty() {
@@ -144,8 +145,8 @@ impl Weighted {
         self.blocks.iter().map(|block| block.columns.end).max().unwrap_or(0)
     }
 
-    fn sums(&self, each: usize, places: &[Element], parameters: &[i32]) -> Vec<i64> {
-        let operand: Vec<i64> = self.operand.values(places).into_iter().map(signed).collect();
+    fn sums(&self, each: usize, of: Values<'_>, parameters: &[i32]) -> Vec<i64> {
+        let operand = of.integers(&self.operand);
         let (mut sums, depth) = (vec![0i64; each], self.depth());
         match &self.meets {
             Meets::Lines(rows) => {
@@ -286,7 +287,8 @@ mod tests {
 
     use super::*;
     use crate::field::{equality, random};
-    use crate::lookups::Columns;
+    use crate::form::{Columns, Memo};
+    use crate::maps::signed;
     use crate::order::Order;
 
     /// The layers of a graph, each about an operand that stands at the beginning of a content, and its map.
@@ -382,7 +384,7 @@ mod tests {
                     met[weights[index]] += by[to] * operand[from];
                     pulled[from] += by[to] * all[weights[index]];
                 });
-                assert!(layer.values(&operand, &registered) == sums, "seed {seed}");
+                assert!(layer.values(Memo::default().of(&operand), &registered) == sums, "seed {seed}");
                 let mut found = vec![Challenge::ZERO; placed.len()];
                 layer.contribute(&by, &operand, Challenge::TWO, &mut found);
                 assert!(found == met, "seed {seed}");

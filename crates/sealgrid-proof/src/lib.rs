@@ -22,6 +22,7 @@ pub mod argument;
 pub mod channel;
 pub mod commit;
 pub mod file;
+pub mod form;
 pub mod fractions;
 pub mod inner;
 pub mod last;

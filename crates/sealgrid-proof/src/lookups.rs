@@ -23,6 +23,7 @@ use crate::commit::VARIABLES_MAX;
 use crate::field::{
     Challenge, Element, LANES, Packed, PackedElement, equality, equality_at, equality_times, wipe,
 };
+use crate::form::{Form, Memo, Pulling, Values};
 use crate::fractions::{self, Leaves};
 use crate::hidden::Hidden;
 use crate::level::Level;
@@ -31,181 +32,6 @@ use crate::threads::each;
 
 /// Places from which on lists are pulled by two threads; tests do both.
 const PLACES_OF_TWO_THREADS: usize = if cfg!(test) { 1 << 11 } else { 1 << 18 };
-
-/// An affine map from the content to a list of numbers, and its transpose.
-pub trait Form: Send + Sync {
-    /// Numbers in the list.
-    fn count(&self) -> usize;
-
-    /// The forms that it is made of, none of which is made of it.
-    fn operands(&self) -> Vec<&Arc<dyn Form>> {
-        Vec::new()
-    }
-
-    /// The list.
-    fn values(&self, content: &[Element]) -> Vec<Element>;
-
-    /// Adds to the weights of the content, and to those of its operands, what these weigh in `Σ weights·list`; yields what neither has a part in.
-    fn pull(&self, weights: &[Challenge], to: &mut Pulling<'_>) -> Challenge;
-}
-
-/// Weights on their way from lists to the content. What several lists are made of is weighed by each of them; all that is added up before it is pulled
-/// farther, so every form is gone through once, however many others are made of it.
-pub struct Pulling<'p> {
-    functional: &'p mut [Challenge],
-    /// Each before its operands.
-    forms: Vec<&'p dyn Form>,
-    /// Where a form stands among these.
-    places: HashMap<*const (), usize>,
-    /// Empty where nothing weighs a form yet.
-    weights: Vec<Vec<Challenge>>,
-    /// What nothing has a part in.
-    known: Challenge,
-}
-
-impl std::fmt::Debug for Pulling<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Pulling({} forms)", self.forms.len())
-    }
-}
-
-impl<'p> Pulling<'p> {
-    /// Through `forms`, and what they are made of, to the weights of the content.
-    pub fn through(
-        forms: impl IntoIterator<Item = &'p Arc<dyn Form>>,
-        functional: &'p mut [Challenge],
-    ) -> Self {
-        let mut pulling = Self {
-            functional,
-            forms: Vec::new(),
-            places: HashMap::new(),
-            weights: Vec::new(),
-            known: Challenge::ZERO,
-        };
-        forms.into_iter().for_each(|form| pulling.place(form));
-        // They stand behind their operands until here.
-        pulling.forms.reverse();
-        let last = pulling.forms.len().wrapping_sub(1);
-        pulling.places.values_mut().for_each(|place| *place = last - *place);
-        pulling.weights.resize(pulling.forms.len(), Vec::new());
-        pulling
-    }
-
-    fn place(&mut self, form: &'p Arc<dyn Form>) {
-        let key = key(form);
-        if !self.places.contains_key(&key) {
-            form.operands().into_iter().for_each(|operand| self.place(operand));
-            self.places.insert(key, self.forms.len());
-            self.forms.push(&**form);
-        }
-    }
-
-    /// The weights of the content.
-    pub fn content(&mut self) -> &mut [Challenge] {
-        self.functional
-    }
-
-    /// The weights of a form, to be added to.
-    ///
-    /// # Panics
-    /// When it is none of those that are pulled through.
-    pub fn of(&mut self, form: &Arc<dyn Form>) -> &mut [Challenge] {
-        let slot = &mut self.weights[self.places[&key(form)]];
-        if slot.is_empty() {
-            slot.resize(form.count(), Challenge::ZERO);
-        }
-        slot
-    }
-
-    /// Adds weights to those of a form.
-    ///
-    /// # Panics
-    /// When it is none of those that are pulled through.
-    pub fn add(&mut self, form: &Arc<dyn Form>, weights: impl Iterator<Item = Challenge>) {
-        let place = self.places[&key(form)];
-        let form = self.forms[place];
-        if form.operands().is_empty() {
-            // Made of the content alone: what weighs it need not be kept until all is there.
-            let weights: Vec<Challenge> = weights.collect();
-            let known = form.pull(&weights, self);
-            self.known += known;
-            return;
-        }
-        let slot = &mut self.weights[place];
-        if slot.is_empty() {
-            slot.extend(weights);
-        } else {
-            slot.iter_mut().zip(weights).for_each(|(sum, weight)| *sum += weight);
-        }
-    }
-
-    /// Pulls everything to the content; yields what it has no part in.
-    pub fn finish(mut self) -> Challenge {
-        for place in 0..self.forms.len() {
-            let weights = std::mem::take(&mut self.weights[place]);
-            if !weights.is_empty() {
-                let known = self.forms[place].pull(&weights, &mut self);
-                self.known += known;
-            }
-        }
-        self.known
-    }
-}
-
-/// What tells a form from others.
-fn key(form: &Arc<dyn Form>) -> *const () {
-    Arc::as_ptr(form).cast()
-}
-
-/// `constant + Σ_j coefficient_j · content[start_j + i]` for each `i` below `count`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Columns {
-    /// Length of the list.
-    pub count: usize,
-    /// Added to each.
-    pub constant: Element,
-    /// Where a column begins, and its factor.
-    pub terms: Vec<(usize, Element)>,
-}
-
-impl Columns {
-    /// A column as it is.
-    #[must_use]
-    pub fn one(start: usize, count: usize) -> Self {
-        Self { count, constant: Element::ZERO, terms: vec![(start, Element::ONE)] }
-    }
-}
-
-impl Form for Columns {
-    fn count(&self) -> usize {
-        self.count
-    }
-
-    fn values(&self, content: &[Element]) -> Vec<Element> {
-        let mut values = vec![self.constant; self.count];
-        for (start, factor) in &self.terms {
-            for (value, element) in values.iter_mut().zip(&content[*start..]) {
-                *value += *factor * *element;
-            }
-        }
-        values
-    }
-
-    fn pull(&self, weights: &[Challenge], to: &mut Pulling<'_>) -> Challenge {
-        for (start, factor) in &self.terms {
-            let sums = to.content()[*start..].iter_mut().zip(weights);
-            if *factor == Element::ONE {
-                sums.for_each(|(sum, weight)| *sum += *weight);
-            } else {
-                sums.for_each(|(sum, weight)| *sum += *weight * *factor);
-            }
-        }
-        if self.constant == Element::ZERO {
-            return Challenge::ZERO;
-        }
-        weights.iter().copied().sum::<Challenge>() * self.constant
-    }
-}
 
 /// A table.
 pub struct Table {
@@ -481,8 +307,8 @@ impl Lookups {
     }
 
     /// What is looked up of one record, and the rows of tables that it has, or, being the first, shares.
-    pub(crate) fn listed(&self, record: usize, places: &[Element]) -> Listed {
-        let values = |forms: &[Arc<dyn Form>]| forms.iter().map(|form| form.values(places)).collect();
+    pub(crate) fn listed(&self, record: usize, of: Values<'_>) -> Listed {
+        let values = |forms: &[Arc<dyn Form>]| forms.iter().map(|form| of.of(form).to_vec()).collect();
         let rows = |table: &Table| match &table.rows {
             Rows::Own(rows) => values(rows),
             Rows::Shared(rows) if record == 0 => values(rows),
@@ -827,7 +653,9 @@ impl Conversation for Lookups {
             Some(lists) => self.show(channel, lists, content),
             None => {
                 let mut listed = Vec::new();
-                self.places.each(content, |record, places| listed.push(self.listed(record, places)));
+                self.places.each(content, |record, places| {
+                    listed.push(self.listed(record, Memo::default().of(places)))
+                });
                 self.show(channel, &self.lists(&listed.iter().collect::<Vec<_>>()), content)
             }
         };
@@ -871,6 +699,7 @@ mod tests {
 
     use super::*;
     use crate::argument::{self, Argument};
+    use crate::form::{self, Columns};
     use crate::transcript::Transcript;
 
     fn element(value: i64) -> Element {
@@ -913,7 +742,7 @@ mod tests {
     }
 
     fn recount(lookups: &Lookups, content: &mut [Element]) -> Result<(), NotInTable> {
-        let lists = lookups.lists(&[&lookups.listed(0, content)]);
+        let lists = lookups.lists(&[&lookups.listed(0, Memo::default().of(content))]);
         lookups.count(&lists, content)
     }
 
@@ -937,8 +766,8 @@ mod tests {
             vec![&self.0]
         }
 
-        fn values(&self, content: &[Element]) -> Vec<Element> {
-            self.0.values(content).into_iter().map(|value| value.double()).collect()
+        fn values(&self, of: Values<'_>) -> Vec<Element> {
+            of.of(&self.0).iter().map(|value| value.double()).collect()
         }
 
         fn pull(&self, weights: &[Challenge], to: &mut Pulling<'_>) -> Challenge {
@@ -971,9 +800,12 @@ mod tests {
             let mut pulling = Pulling::through(lists, &mut functional);
             for list in lists {
                 let weights = random(6);
-                let values = list.values(&content);
-                expected +=
-                    weights.iter().zip(values).map(|(weight, value)| *weight * value).sum::<Challenge>();
+                let values = form::values(list, &content);
+                expected += weights
+                    .iter()
+                    .zip(values.iter())
+                    .map(|(weight, value)| *weight * *value)
+                    .sum::<Challenge>();
                 pulling.add(list, weights.into_iter());
             }
             let known = pulling.finish();

@@ -9,7 +9,7 @@ use sealgrid_graph::range::Interval;
 use sealgrid_graph::tensor::Tensor;
 
 use crate::field::{Challenge, Element, integer};
-use crate::lookups::{Form, Pulling};
+use crate::form::{Form, Pulling, Values};
 
 /// Most bits of a limb, of which long numbers are made.
 pub(crate) const LIMB_BITS: u8 = 11;
@@ -217,10 +217,10 @@ impl Form for Sum {
         self.constants.len()
     }
 
-    fn values(&self, content: &[Element]) -> Vec<Element> {
+    fn values(&self, of: Values<'_>) -> Vec<Element> {
         let mut sums: Vec<i64> = self.constants.iter().map(|constant| i64::from(*constant)).collect();
         for term in &self.terms {
-            let operand: Vec<i64> = term.operand.values(content).into_iter().map(signed).collect();
+            let operand = of.integers(&term.operand);
             let factor = i64::from(term.factor);
             // Modulo p in the end: what an honest run yields is far below 2^63.
             term.map.each(|to, from, weight| {
@@ -273,8 +273,8 @@ impl Form for Moved {
         self.from.len()
     }
 
-    fn values(&self, content: &[Element]) -> Vec<Element> {
-        let operand = self.operand.values(content);
+    fn values(&self, of: Values<'_>) -> Vec<Element> {
+        let operand = of.of(&self.operand);
         let constant = Element::from_i32(self.constant);
         self.from.iter().map(|from| from.map_or(constant, |from| operand[from as usize])).collect()
     }
@@ -308,8 +308,8 @@ impl Form for Strided {
         self.count
     }
 
-    fn values(&self, content: &[Element]) -> Vec<Element> {
-        content[self.first..].iter().step_by(self.step).take(self.count).copied().collect()
+    fn values(&self, of: Values<'_>) -> Vec<Element> {
+        of.places()[self.first..].iter().step_by(self.step).take(self.count).copied().collect()
     }
 
     fn pull(&self, weights: &[Challenge], to: &mut Pulling<'_>) -> Challenge {
@@ -327,10 +327,10 @@ impl Form for Plus {
         self.0[0].count()
     }
 
-    fn values(&self, content: &[Element]) -> Vec<Element> {
-        let mut sums = self.0[0].values(content);
+    fn values(&self, of: Values<'_>) -> Vec<Element> {
+        let mut sums = of.of(&self.0[0]).to_vec();
         for form in &self.0[1..] {
-            sums.iter_mut().zip(form.values(content)).for_each(|(sum, value)| *sum += value);
+            sums.iter_mut().zip(&*of.of(form)).for_each(|(sum, value)| *sum += *value);
         }
         sums
     }
@@ -357,11 +357,12 @@ impl Form for Weighed {
         self.entry.len()
     }
 
-    fn values(&self, content: &[Element]) -> Vec<Element> {
+    fn values(&self, of: Values<'_>) -> Vec<Element> {
         let mut sums: Vec<Element> = self.entry.iter().map(|entry| self.constants[*entry as usize]).collect();
         for (form, coefficients) in &self.terms {
-            let values = form.values(content).into_iter().zip(&self.entry);
-            let terms = values.map(|(value, entry)| value * coefficients[*entry as usize]);
+            let values = of.of(form);
+            let terms = values.iter().zip(&self.entry);
+            let terms = terms.map(|(value, entry)| *value * coefficients[*entry as usize]);
             sums.iter_mut().zip(terms).for_each(|(sum, term)| *sum += term);
         }
         sums
@@ -391,7 +392,7 @@ impl Form for Known {
         self.0.len()
     }
 
-    fn values(&self, _: &[Element]) -> Vec<Element> {
+    fn values(&self, _: Values<'_>) -> Vec<Element> {
         self.0.iter().map(|value| Element::from_i32(*value)).collect()
     }
 
@@ -413,8 +414,8 @@ impl Form for Sparse {
         self.lines * self.constants.len()
     }
 
-    fn values(&self, content: &[Element]) -> Vec<Element> {
-        let operand = self.operand.values(content);
+    fn values(&self, of: Values<'_>) -> Vec<Element> {
+        let operand = of.of(&self.operand);
         let mut sums = self.constants.repeat(self.lines);
         let lines = operand.chunks_exact(operand.len() / self.lines);
         for (sums, operand) in sums.chunks_exact_mut(self.constants.len()).zip(lines) {
@@ -528,16 +529,16 @@ impl Form for Rounded {
         self.entry.len()
     }
 
-    fn values(&self, content: &[Element]) -> Vec<Element> {
+    fn values(&self, of: Values<'_>) -> Vec<Element> {
         let elements: Vec<InElements> = self.stages.iter().copied().map(InElements::of).collect();
         let powers = powers_of_two();
         let mut limbs = self.limbs.iter();
-        let sums = self.sum.values(content);
-        let rounded = sums.into_iter().zip(&self.entry).map(|(sum, entry)| {
+        let (sums, places) = (of.of(&self.sum), of.places());
+        let rounded = sums.iter().zip(&self.entry).map(|(sum, entry)| {
             let stage = &elements[*entry as usize];
-            let mut value = sum * stage.multiplier + stage.half;
+            let mut value = *sum * stage.multiplier + stage.half;
             for (place, bits) in limbs.by_ref().take(stage.limbs) {
-                value -= content[*place as usize] * powers[usize::from(*bits)];
+                value -= places[*place as usize] * powers[usize::from(*bits)];
             }
             value * stage.scale
         });

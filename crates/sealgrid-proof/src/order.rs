@@ -13,7 +13,7 @@ use sealgrid_graph::integer::Graph;
 use sealgrid_graph::tensor::Tensor;
 
 use crate::field::{Challenge, Element, equality, equality_at};
-use crate::lookups::{Form, Pulling};
+use crate::form::{Form, Pulling, Values};
 use crate::maps::elements_of;
 use crate::registration::weight_of;
 
@@ -145,8 +145,8 @@ impl Form for Runs {
         self.runs.iter().map(|(_, count)| count).sum()
     }
 
-    fn values(&self, content: &[Element]) -> Vec<Element> {
-        let elements = self.runs.iter().flat_map(|(start, count)| &content[*start..start + count]);
+    fn values(&self, of: Values<'_>) -> Vec<Element> {
+        let elements = self.runs.iter().flat_map(|(start, count)| &of.places()[*start..start + count]);
         elements.map(|element| self.constant + self.factor * *element).collect()
     }
 

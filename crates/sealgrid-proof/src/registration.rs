@@ -21,8 +21,9 @@ use sealgrid_graph::tensor::{DType, Tensor};
 use crate::argument::{Conversation, Later, TooLarge};
 use crate::channel::{ProofError, Prover, Verifier};
 use crate::field::Element;
+use crate::form::{self, Columns, Form, Memo};
 use crate::level::Level;
-use crate::lookups::{self, Columns, Form, Looked, Lookups, NotInTable, Pulled, Table, Witness};
+use crate::lookups::{self, Looked, Lookups, NotInTable, Pulled, Table, Witness};
 use crate::maps::{LIMB_BITS, Map, Plus, Sum, Term, limbs_of, narrow, signed};
 use crate::order::{Order, Runs};
 use crate::weights::{BadShape, Parameters, Registered};
@@ -473,7 +474,7 @@ impl Registering {
     /// Without parameters.
     pub fn witness(&self) -> Result<Witness, NotInTable> {
         let mut content = self.filled();
-        let lists = self.lookups.lists(&[&self.lookups.listed(0, &content)]);
+        let lists = self.lookups.lists(&[&self.lookups.listed(0, Memo::default().of(&content))]);
         self.lookups.count(&lists, &mut content)?;
         Ok(Witness { content, lists: Some(lists) })
     }
@@ -486,8 +487,9 @@ impl Registering {
         for fill in &self.fills {
             match fill {
                 Fill::Magnitudes { start, form } => {
-                    for (at, value) in form.values(&content).into_iter().enumerate() {
-                        content[start + at] = Element::from_i64(signed(value).abs());
+                    let values = form::values(form, &content);
+                    for (at, value) in values.iter().enumerate() {
+                        content[start + at] = Element::from_i64(signed(*value).abs());
                     }
                 }
                 Fill::Numbers { start, numbers } => {
@@ -496,7 +498,7 @@ impl Registering {
                     places.for_each(|(place, number)| *place = Element::from_i64(number));
                 }
                 Fill::Limbs { start, form, bits } => {
-                    let values = form.values(&content);
+                    let values = form::values(form, &content);
                     for (limb, (below, width)) in limbs_of(*bits).enumerate() {
                         for (at, value) in values.iter().enumerate() {
                             let limb_value = value.as_canonical_u32() >> below & ((1 << width) - 1);
@@ -519,7 +521,7 @@ impl Registering {
 
     /// A content in which what is looked up is counted as far as it can be.
     pub(crate) fn counted(&self, mut content: Vec<Element>) -> Witness {
-        let lists = self.lookups.lists(&[&self.lookups.listed(0, &content)]);
+        let lists = self.lookups.lists(&[&self.lookups.listed(0, Memo::default().of(&content))]);
         let _ = self.lookups.count(&lists, &mut content);
         Witness { content, lists: Some(lists) }
     }

@@ -44,9 +44,10 @@ use crate::argument::{ContentClaim, Conversation, Later, LaterClaims, Part};
 use crate::channel::{ProofError, Prover, Verifier};
 use crate::commit::VARIABLES_MAX;
 use crate::field::{Challenge, Element, integer, wipe};
+use crate::form::{Columns, Form, Memo};
 use crate::hidden::Hidden;
 use crate::level::Level;
-use crate::lookups::{Columns, Drawn, Form, Listed, Lists, Lookups, NotInTable, Pulled, Witness};
+use crate::lookups::{Drawn, Listed, Lists, Lookups, NotInTable, Pulled, Witness};
 use crate::maps::{Rounded, limbs_of, numbers, signed};
 use crate::registration::Registration;
 use crate::threads::each;
@@ -403,11 +404,12 @@ impl Run {
         let filled = |records: Range<usize>| -> Vec<Filled> {
             let mut places = places.clone();
             let of_record = |record| {
+                let memo = Memo::default();
                 self.fill_shown(record, &mut places);
-                self.columns.iter().for_each(|column| self.fill(column, record, &mut places, &taken));
+                self.columns.iter().for_each(|column| self.fill(column, record, &mut places, &memo, &taken));
                 Filled {
                     own: places[layout.own.clone()].to_vec(),
-                    listed: self.lookups.listed(record, &places),
+                    listed: self.lookups.listed(record, memo.of(&places)),
                 }
             };
             let filled = records.map(of_record).collect();
@@ -431,7 +433,7 @@ impl Run {
     /// Writes what all records share, among places.
     fn begin(&self, places: &mut [Element], weights: &[i32]) {
         for (layer, start) in &self.constants {
-            let values = self.sums.layers[*layer].values(&[], weights);
+            let values = self.sums.layers[*layer].values(Memo::default().of(&[]), weights);
             places[*start..][..values.len()].copy_from_slice(&values);
         }
         for tied in &self.tied {
@@ -456,7 +458,7 @@ impl Run {
     }
 
     /// Fills a column of a record, among places where everything stands that stood before the column on the walk.
-    fn fill(&self, column: &Column, record: usize, places: &mut [Element], taken: &Taken) {
+    fn fill(&self, column: &Column, record: usize, places: &mut [Element], memo: &Memo, taken: &Taken) {
         let write = |places: &mut [Element], start: usize, numbers: Vec<i64>| {
             let places = places[start..].iter_mut().zip(numbers);
             places.for_each(|(place, number)| *place = integer(number));
@@ -468,12 +470,10 @@ impl Run {
                 let output = taken.output(*index, record).iter().copied();
                 write(places, *start, output.map(i64::from).collect());
             }
-            Column::Sums(layer) => self.fill_sums(places, *layer, &taken.weights),
-            Column::Products(product) => self.fill_products(places, *product),
-            Column::Limbs(rounded) => fill_limbs(places, rounded),
-            Column::Split(split) => {
-                split.fill(places, |product, places| self.sums.products[product].values(places));
-            }
+            Column::Sums(layer) => self.fill_sums(places, memo, *layer, &taken.weights),
+            Column::Products(product) => self.fill_products(places, memo, *product),
+            Column::Limbs(rounded) => fill_limbs(places, memo, rounded),
+            Column::Split(split) => split.fill(places, memo, &self.sums.products),
             Column::Selected { start, index, length } => {
                 let mut selected = vec![0; taken.output(*index, record).len() * length];
                 for (line, position) in selected.chunks_exact_mut(*length).zip(taken.output(*index, record)) {
@@ -483,12 +483,12 @@ impl Run {
                 write(places, *start, selected);
             }
             Column::Numbers { start, numbers } => {
-                let numbers = numbers(places);
+                let numbers = numbers(memo.of(places));
                 write(places, *start, numbers);
             }
             Column::Clamped { start, list, low, high } => {
-                let values = list.values(places).into_iter();
-                let clamped = values.map(|value| signed(value).clamp(*low, *high)).collect();
+                let values = memo.of(places).integers(list).into_iter();
+                let clamped = values.map(|value| value.clamp(*low, *high)).collect();
                 write(places, *start, clamped);
             }
         }
@@ -512,16 +512,16 @@ impl Run {
     }
 
     /// The sums of a layer, among places of which its operand is filled.
-    fn fill_sums(&self, places: &mut [Element], layer: usize, weights: &[i32]) {
+    fn fill_sums(&self, places: &mut [Element], memo: &Memo, layer: usize, weights: &[i32]) {
         let layer = &self.sums.layers[layer];
-        let sums = layer.values(places, weights);
+        let sums = layer.values(memo.of(places), weights);
         places[layer.sums..][..sums.len()].copy_from_slice(&sums);
     }
 
     /// The same of products of two values.
-    fn fill_products(&self, places: &mut [Element], product: usize) {
+    fn fill_products(&self, places: &mut [Element], memo: &Memo, product: usize) {
         let product = &self.sums.products[product];
-        let sums = product.values(places);
+        let sums = product.values(memo.of(places));
         let places = places[product.sums..].iter_mut().zip(sums);
         places.for_each(|(place, sum)| *place = integer(sum));
     }
@@ -531,8 +531,9 @@ impl Run {
         let weights = self.weights();
         self.lookups.places().each(content, |record, places| {
             self.fill_shown(record, places);
-            (0..self.sums.layers.len()).for_each(|layer| self.fill_sums(places, layer, &weights));
-            (0..self.sums.products.len()).for_each(|product| self.fill_products(places, product));
+            let memo = Memo::default();
+            (0..self.sums.layers.len()).for_each(|layer| self.fill_sums(places, &memo, layer, &weights));
+            (0..self.sums.products.len()).for_each(|product| self.fill_products(places, &memo, product));
             visit(record, places);
         });
     }
@@ -540,7 +541,9 @@ impl Run {
     /// What is looked up, of a content as it is.
     fn lists(&self, content: &[Element]) -> Lists {
         let mut listed = Vec::new();
-        self.each(content, |record, places| listed.push(self.lookups.listed(record, places)));
+        self.each(content, |record, places| {
+            listed.push(self.lookups.listed(record, Memo::default().of(places)))
+        });
         self.lookups.lists(&listed.iter().collect::<Vec<_>>())
     }
 
@@ -671,15 +674,15 @@ fn all_within(values: &[Value], outputs: &[Batch]) -> bool {
     values.iter().zip(outputs).all(|(value, batch)| value.open.is_none_or(|clamp| within(clamp, batch)))
 }
 
-fn fill_limbs(content: &mut [Element], rounded: &Rounded) {
-    let sums = rounded.sum.values(content);
+fn fill_limbs(places: &mut [Element], memo: &Memo, rounded: &Rounded) {
+    let sums = memo.of(places).of(&rounded.sum);
     let mut limbs = rounded.limbs.iter();
-    for (sum, entry) in sums.into_iter().zip(&rounded.entry) {
+    for (sum, entry) in sums.iter().zip(&rounded.entry) {
         let stage = rounded.stages[*entry as usize];
-        let remainder = stage.remainder(signed(sum));
+        let remainder = stage.remainder(signed(*sum));
         // In this order: the one that ends first is asked first, or it would cost the other an entry.
         for ((below, width), (place, _)) in limbs_of(stage.shift.into()).zip(limbs.by_ref()) {
-            content[*place as usize] = integer(remainder >> below & ((1 << width) - 1));
+            places[*place as usize] = integer(remainder >> below & ((1 << width) - 1));
         }
     }
 }

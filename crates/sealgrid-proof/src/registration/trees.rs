@@ -20,7 +20,7 @@ use sealgrid_graph::integer::{Architecture, Graph, Operation, ParameterId, Primi
 
 use super::{Builder, DEPTH_MAX, Extent, Fill, MAGNITUDE_MAX, Numbers, Rows, SUM_MAX, rounded_up};
 use crate::field::Element;
-use crate::lookups::{Columns, Form};
+use crate::form::{self, Columns, Form};
 use crate::maps::{Known, Plus, Sparse, narrow, signed};
 
 /// The ensembles of a graph, in order: roots, nodes, leaves, base, and the operation.
@@ -183,7 +183,7 @@ pub(super) fn forests(
 
 /// The integers that a form's elements stand for.
 fn integers(form: &Arc<dyn Form>, content: &[Element]) -> Vec<i64> {
-    form.values(content).into_iter().map(signed).collect()
+    form::values(form, content).iter().copied().map(signed).collect()
 }
 
 /// The same where they are those of 32 bits that registered trees are, zero elsewhere.

@@ -12,8 +12,9 @@ use super::tables::{ROWS_MAX, Rows, SPLIT_ROWS};
 use super::walk::Builder;
 use super::wide::{Numbers, weighed};
 use crate::field::Element;
-use crate::lookups::{Columns, Form, Looked};
-use crate::maps::{Known, Sparse, Weighed, narrow, signed};
+use crate::form::{Columns, Form};
+use crate::lookups::Looked;
+use crate::maps::{Known, Sparse, Weighed, narrow};
 
 impl Builder<'_> {
     /// The output of an operation that yields `results`, from the one for `first` on, for the elements of a list, which lie among these.
@@ -52,8 +53,8 @@ impl Builder<'_> {
         let step = i64::from(narrow(side));
         let digit = |this: &mut Self, of: fn(i64, i64) -> i64| {
             let list = Arc::clone(operand);
-            let numbers: Numbers = Box::new(move |content| {
-                let digits = list.values(content).into_iter().map(|x| of(signed(x) - first, step));
+            let numbers: Numbers = Box::new(move |values| {
+                let digits = values.integers(&list).into_iter().map(|x| of(x - first, step));
                 digits.flat_map(|digit| (0..step).map(move |at| i64::from(at == digit))).collect()
             });
             let start = this.column(count * side);

@@ -12,7 +12,8 @@ use super::walk::{Builder, Value, refused};
 use super::wide::weighed;
 use super::{Column, NotProvable};
 use crate::field::{Challenge, Element};
-use crate::lookups::{Columns, Form, Looked, Pulling};
+use crate::form::{Columns, Form, Pulling, Values};
+use crate::lookups::Looked;
 use crate::maps::{Known, Map, Moved, Sum, Term, Weighed, narrow};
 
 /// Why maxima are refused.
@@ -125,8 +126,8 @@ impl Form for Behind {
         self.operand.count()
     }
 
-    fn values(&self, content: &[Element]) -> Vec<Element> {
-        let mut values = self.operand.values(content);
+    fn values(&self, of: Values<'_>) -> Vec<Element> {
+        let mut values = of.of(&self.operand).to_vec();
         for line in values.chunks_exact_mut(self.length) {
             let mut sum = Element::ZERO;
             for value in line.iter_mut().rev() {

@@ -8,7 +8,7 @@ use super::Column;
 use super::stage::{Factors, Part, Summed};
 use super::sums::{Pairs, Product};
 use super::walk::{Builder, Value, broadcast};
-use crate::lookups::{Columns, Form};
+use crate::form::{Columns, Form};
 use crate::maps::narrow;
 
 impl Builder<'_> {

@@ -12,7 +12,7 @@ use super::sums::Pairs;
 use super::tables::{ROWS_MAX, SPLIT_ROWS};
 use super::walk::{Builder, Joined, Value, range_of, refused};
 use super::wide::{Limbs, Numbers, Of, Whole, WholeTerm, is_told, weighed};
-use crate::lookups::Form;
+use crate::form::Form;
 use crate::maps::{narrow, signed};
 
 /// Why reciprocals are refused.
@@ -169,14 +169,14 @@ impl Builder<'_> {
 
 /// Numbers that follow from two lists.
 fn computed(lists: [Arc<dyn Form>; 2], of: impl Fn([i64; 2]) -> i64 + Send + Sync + 'static) -> Numbers {
-    Box::new(move |content| {
-        let [left, right] = lists.each_ref().map(|list| list.values(content));
-        let pairs = left.into_iter().zip(right);
+    Box::new(move |values| {
+        let [left, right] = lists.each_ref().map(|list| values.of(list));
+        let pairs = left.iter().zip(&*right);
         // Neither list has negative numbers.
         let number = |value| match signed(value) {
             number @ 0.. => number,
             number => number + i64::from(<crate::field::Element as p3_field::PrimeField32>::ORDER_U32),
         };
-        pairs.map(|(left, right)| of([number(left), number(right)])).collect()
+        pairs.map(|(left, right)| of([number(*left), number(*right)])).collect()
     })
 }

@@ -11,7 +11,8 @@ use super::tables::{ROWS_MAX, Rows, SPLIT_ROWS};
 use super::walk::{Builder, Value, hull};
 use super::{Column, NotProvable};
 use crate::field::Element;
-use crate::lookups::{Columns, Form, Looked};
+use crate::form::{Columns, Form};
+use crate::lookups::Looked;
 use crate::maps::{LIMB_BITS, Map, Moved, Rounded, Stage, Sum, Term, limbs_of, narrow};
 
 /// Why a sum is refused that the field cannot hold.

@@ -3,17 +3,18 @@
 //! each record, side by side as many as the least power of two: so the last variables of the cube tell the record, and a point's weight is one of a place
 //! times one of a record. `met_j` is what the left operands contribute to each of them, of all records to a parameter, and of the record to its own.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use p3_field::PrimeCharacteristicRing as _;
 
 use crate::channel::{ProofError, Prover, Verifier};
 use crate::field::{Challenge, Element, LANES, equality, equality_within, wipe};
+use crate::form::{Form, Memo, Pulling, Values};
 use crate::hidden::Hidden;
 use crate::inner::{self, SidesClaim};
 use crate::layers::Layer;
-use crate::lookups::{Form, Pulled, Pulling};
-use crate::maps::signed;
+use crate::lookups::Pulled;
 use crate::places::Places;
 
 /// All of a run, those of one record.
@@ -79,9 +80,8 @@ impl Product {
     }
 
     /// The sums, as integers, which an honest run has below 2^63.
-    pub(super) fn values(&self, places: &[Element]) -> Vec<i64> {
-        let [left, right] = [&self.left, &self.right]
-            .map(|form| form.values(places).into_iter().map(signed).collect::<Vec<i64>>());
+    pub(super) fn values(&self, of: Values<'_>) -> Vec<i64> {
+        let [left, right] = [&self.left, &self.right].map(|form| of.integers(form));
         let mut sums = vec![0i64; self.count];
         self.pairs
             .each(|to, from, index| sums[to] = sums[to].wrapping_add(left[from].wrapping_mul(right[index])));
@@ -89,8 +89,8 @@ impl Product {
     }
 
     /// What meets each element of the right operand in `Σ weights·sum`.
-    fn met(&self, weights: &[Challenge], places: &[Element]) -> Vec<Challenge> {
-        let left = self.left.values(places);
+    fn met(&self, weights: &[Challenge], of: Values<'_>) -> Vec<Challenge> {
+        let left = of.of(&self.left);
         let weights = &weights[self.sums..];
         let mut met = vec![Challenge::ZERO; self.right.count()];
         self.pairs.each(|to, from, index| met[index] += weights[to] * left[from]);
@@ -153,14 +153,15 @@ impl Sums {
         right.resize(met.len(), Element::ZERO);
         let mut operands = vec![Vec::new(); self.layers.len()];
         each(&mut |record, places| {
-            let layers = operands.iter_mut().zip(&self.layers);
-            layers.for_each(|(operand, layer)| operand.push(layer.operand(places)));
+            let (memo, layers) = (Memo::default(), operands.iter_mut().zip(&self.layers));
+            let of = memo.of(places);
+            layers.for_each(|(operand, layer)| operand.push(layer.operand(of)));
             for product in &self.products {
                 let first = (self.start(width) + product.first) * width + record;
                 let to = met[first..].iter_mut().step_by(width);
-                to.zip(product.met(weights, places)).for_each(|(to, met)| *to = records[record] * met);
+                to.zip(product.met(weights, of)).for_each(|(to, met)| *to = records[record] * met);
                 let to = right[first..].iter_mut().step_by(width);
-                to.zip(product.right.values(places)).for_each(|(to, element)| *to = element);
+                to.zip(&*of.of(&product.right)).for_each(|(to, element)| *to = *element);
             }
         });
         let all = records.iter().copied().sum();
@@ -244,10 +245,10 @@ impl Sums {
 }
 
 /// Lists of several records, each times its record's weight, added up.
-fn folded(records: &[Challenge], lists: &[Vec<Element>]) -> Vec<Challenge> {
+fn folded(records: &[Challenge], lists: &[Rc<[Element]>]) -> Vec<Challenge> {
     let mut sums = vec![Challenge::ZERO; lists[0].len()];
     for (record, list) in records.iter().zip(lists) {
-        sums.iter_mut().zip(list).for_each(|(sum, element)| *sum += *record * *element);
+        sums.iter_mut().zip(&**list).for_each(|(sum, element)| *sum += *record * *element);
     }
     sums
 }

@@ -6,7 +6,8 @@ use p3_field::PrimeCharacteristicRing as _;
 use sealgrid_graph::range::Interval;
 
 use crate::field::{Element, integer};
-use crate::lookups::{self, Form};
+use crate::form::Form;
+use crate::lookups;
 use crate::maps::narrow;
 
 /// Rows above which a clamp is split.

@@ -15,6 +15,7 @@ use p3_field::PrimeField32 as _;
 
 use super::*;
 use crate::argument::{self, Argument};
+use crate::form;
 use crate::registration::{self, Registering};
 use crate::transcript::Transcript;
 use crate::values::{self, Side};
@@ -236,7 +237,7 @@ impl Run {
             self.fill_shown(record, &mut places);
             for (index, column) in self.columns.iter().enumerate() {
                 let before = places.clone();
-                self.fill(column, record, &mut places, &taken);
+                self.fill(column, record, &mut places, &Memo::default(), &taken);
                 for (place, (one, other)) in before.iter().zip(&places).enumerate() {
                     if one != other {
                         columns[place] = Some(index);
@@ -252,10 +253,10 @@ impl Run {
     /// Whether everything is equal of a record that is said to be, commitments excluded.
     fn are_equal(&self, record: usize, places: &[Element]) -> bool {
         self.equal.iter().all(|Equal { forms, to }| match to {
-            Other::Own(other) => forms[0].values(places) == other.values(places),
+            Other::Own(other) => form::values(&forms[0], places) == form::values(other, places),
             Other::Told(told) => forms.iter().zip(told).all(|(form, told)| {
                 let told = of_record(told, record, self.lookups.places().records).iter();
-                form.values(places) == told.map(|told| Element::from_i32(*told)).collect::<Vec<_>>()
+                *form::values(form, places) == told.map(|told| Element::from_i32(*told)).collect::<Vec<_>>()
             }),
             Other::Tied(_) => true,
         })
@@ -263,8 +264,11 @@ impl Run {
 
     /// Whether everything holds that is said of the places of all records.
     fn holds(&self, whole: &[Vec<Element>]) -> bool {
-        let listed: Vec<Listed> =
-            whole.iter().enumerate().map(|(record, places)| self.lookups.listed(record, places)).collect();
+        let listed: Vec<Listed> = whole
+            .iter()
+            .enumerate()
+            .map(|(record, places)| self.lookups.listed(record, Memo::default().of(places)))
+            .collect();
         let lists = self.lookups.lists(&listed.iter().collect::<Vec<_>>());
         whole.iter().enumerate().all(|(record, places)| self.are_equal(record, places))
             && self.lookups.count(&lists, &mut vec![Element::ZERO; self.content()]).is_ok()
@@ -309,9 +313,9 @@ fn check_graphs(graphs: impl Iterator<Item = Graph>) -> (usize, BTreeMap<&'stati
                 let mut whole = whole.clone();
                 whole[record][*place] += Element::from_i64(change);
                 let behind = columns[*place].expect("a column's") + 1;
-                run.columns[behind..]
-                    .iter()
-                    .for_each(|column| run.fill(column, record, &mut whole[record], &taken));
+                run.columns[behind..].iter().for_each(|column| {
+                    run.fill(column, record, &mut whole[record], &Memo::default(), &taken)
+                });
                 assert!(!run.holds(&whole), "graph {number}, element {place} of {record}, {change}");
             }
         }
@@ -888,7 +892,9 @@ fn products_of_sixteen_bits_are_proven_to_their_ends_and_not_one_order_beside() 
                 continue;
             }
             seen += 1;
-            run.columns[at + 1..].iter().for_each(|column| run.fill(column, 0, &mut places, &taken));
+            run.columns[at + 1..]
+                .iter()
+                .for_each(|column| run.fill(column, 0, &mut places, &Memo::default(), &taken));
             assert!(!run.are_equal(0, &places), "product {place}");
         }
     }

@@ -16,8 +16,9 @@ use super::walk::{Builder, Value, refused};
 use super::wide::{Numbers, weighed};
 use super::{Column, NotProvable};
 use crate::field::Element;
-use crate::lookups::{Columns, Form, Looked};
-use crate::maps::{Known, Sparse, Sum, narrow, signed};
+use crate::form::{Columns, Form};
+use crate::lookups::Looked;
+use crate::maps::{Known, Sparse, Sum, narrow};
 
 /// Most nodes on the ways to all leaves.
 const STEPS_MAX: usize = 1 << 22;
@@ -128,8 +129,8 @@ impl Builder<'_> {
             end.way.iter().map(step).collect()
         };
         let ways: Vec<_> = ends.iter().map(way).collect();
-        let numbers: Numbers = Box::new(move |content| {
-            let values: Vec<i64> = form.values(content).into_iter().map(signed).collect();
+        let numbers: Numbers = Box::new(move |of| {
+            let values = of.integers(&form);
             let is_taken =
                 |(feature, threshold, left): &(usize, i64, bool)| (values[*feature] <= *threshold) == *left;
             ways.iter().map(|way| i64::from(way.iter().all(is_taken))).collect()

@@ -22,8 +22,9 @@ use super::{Above, Column, Inputs, NotProvable, TOO_LARGE, Tied, Weights};
 use crate::argument::TooLarge;
 use crate::commit::VARIABLES_MAX;
 use crate::field::{Challenge, Element};
+use crate::form::{Columns, Form, Pulling, Values};
 use crate::layers::{Layer, Meets, Weighted, reach};
-use crate::lookups::{Columns, Form, Looked, Lookups, Pulling, Table};
+use crate::lookups::{Looked, Lookups, Table};
 use crate::maps::{Known, LIMB_BITS, Map, Moved, Sum, Taps, Term, limbs_of, narrow, numbers, positions};
 use crate::order::Order;
 use crate::places::Places;
@@ -401,8 +402,8 @@ impl Form for Joined {
         self.0.iter().map(|form| form.count()).sum()
     }
 
-    fn values(&self, content: &[Element]) -> Vec<Element> {
-        self.0.iter().flat_map(|form| form.values(content)).collect()
+    fn values(&self, of: Values<'_>) -> Vec<Element> {
+        self.0.iter().flat_map(|form| of.of(form).to_vec()).collect()
     }
 
     fn operands(&self) -> Vec<&Arc<dyn Form>> {

@@ -29,7 +29,8 @@ use super::wide::{Numbers, Of, is_equal, weighed};
 use super::{Column, NotProvable, TOO_LARGE};
 use crate::commit::VARIABLES_MAX;
 use crate::field::Element;
-use crate::lookups::{Columns, Form, Looked};
+use crate::form::{Columns, Form};
+use crate::lookups::Looked;
 use crate::maps::{Known, Moved, Plus, Sparse, Strided, narrow, signed};
 use crate::registration::ROWS_MAX;
 
@@ -189,9 +190,9 @@ impl Builder<'_> {
         };
         for step in 0..depth {
             let (from, features) = (starts(step), Arc::clone(&operand.form));
-            let numbers: Numbers = Box::new(move |places| {
-                let x: Vec<i64> = features.values(places).into_iter().map(signed).collect();
-                let positions = from.values(places).into_iter().map(signed);
+            let numbers: Numbers = Box::new(move |values| {
+                let (places, x) = (values.places(), values.integers(&features));
+                let positions = values.integers(&from).into_iter();
                 let steps: Vec<Step> = positions.map(|position| held.step(places, position, &x)).collect();
                 let of = |number: fn(&Step) -> i64| steps.iter().map(number);
                 of(|step| step.next).chain(of(|step| step.key)).chain(of(|step| step.value)).collect()
@@ -204,10 +205,9 @@ impl Builder<'_> {
         // What is left of each demand: not negative, and the demand is what it is without the feature's number.
         let numbers: Numbers = {
             let (from, keys, values) = (Arc::clone(&from), Arc::clone(&keys), Arc::clone(&values));
-            Box::new(move |places| {
-                let [from, keys, values] = [&from, &keys, &values]
-                    .map(|form| form.values(places).into_iter().map(signed).collect::<Vec<i64>>());
-                let left = |at: usize| held.demand(places, from[at], keys[at]) + values[at];
+            Box::new(move |of| {
+                let [from, keys, values] = [&from, &keys, &values].map(|form| of.integers(form));
+                let left = |at: usize| held.demand(of.places(), from[at], keys[at]) + values[at];
                 (0..from.len()).map(left).collect()
             })
         };
@@ -281,10 +281,10 @@ impl Builder<'_> {
         let (trees, outputs) = (forest.trees, forest.outputs);
         let start = self.column(trees * outputs);
         let numbers: Numbers = {
-            let ends = ends.clone();
-            Box::new(move |places| {
-                let ends: Vec<i64> = ends.values(places).into_iter().map(signed).collect();
-                let of_output = |output| ends.iter().map(move |end| held.leaf(places, *end, output));
+            let ends: Arc<dyn Form> = Arc::new(ends.clone());
+            Box::new(move |of| {
+                let ends: Vec<i64> = of.integers(&ends);
+                let of_output = |output| ends.iter().map(move |end| held.leaf(of.places(), *end, output));
                 (0..outputs).flat_map(of_output).collect()
             })
         };

@@ -11,12 +11,13 @@ use sealgrid_graph::integer::{Operation, Requantise};
 use sealgrid_graph::range::Interval;
 
 use super::stage::{Factors, Part, Summed, WRAPS};
-use super::sums::Pairs;
+use super::sums::{Pairs, Product};
 use super::tables::{ROWS_MAX, Rows, SPLIT_ROWS};
 use super::walk::{Builder, Value, hull, refused};
 use super::{Column, NotProvable};
 use crate::field::{Element, integer};
-use crate::lookups::{Columns, Form, Looked};
+use crate::form::{Columns, Form, Memo, Values};
+use crate::lookups::Looked;
 use crate::maps::{Known, LIMB_BITS, Moved, Rounded, Stage, Weighed, limbs_of, narrow};
 
 /// The field's order.
@@ -38,7 +39,7 @@ pub(super) enum Of {
 }
 
 /// What is computed of a content.
-pub(super) type Numbers = Box<dyn Fn(&[Element]) -> Vec<i64> + Send + Sync>;
+pub(super) type Numbers = Box<dyn Fn(Values<'_>) -> Vec<i64> + Send + Sync>;
 
 /// Columns for limbs of a list, one column a limb, the lowest first.
 pub(super) struct Split {
@@ -81,23 +82,24 @@ pub(super) struct WholeTerm {
 }
 
 impl Split {
-    /// Fills the columns, of a content where what is split stands.
-    pub(super) fn fill(&self, content: &mut [Element], product: impl Fn(usize, &[Element]) -> Vec<i64>) {
+    /// Fills the columns, of places where what is split stands.
+    pub(super) fn fill(&self, places: &mut [Element], memo: &Memo, products: &[Product]) {
+        let of = memo.of(places);
         let numbers: Vec<i64> = match &self.of {
-            Of::Form(form, low) => integers(form, *low, content).map(|value| value - low).collect(),
+            Of::Form(form, low) => integers(form, *low, of, |value| value - low),
             Of::Product(index, low) => {
-                product(*index, content).into_iter().map(|value| value - low).collect()
+                products[*index].values(of).into_iter().map(|value| value - low).collect()
             }
-            Of::Above(form, low) => integers(form, *low, content).map(|value| value.max(0)).collect(),
-            Of::Below(form, low) => integers(form, *low, content).map(|value| (-value).max(0)).collect(),
-            Of::Numbers(numbers) => numbers(content),
+            Of::Above(form, low) => integers(form, *low, of, |value| value.max(0)),
+            Of::Below(form, low) => integers(form, *low, of, |value| (-value).max(0)),
+            Of::Numbers(numbers) => numbers(of),
         };
         for (limb, (below, width)) in self.limbs.iter().enumerate() {
             let last = limb + 1 == self.limbs.len();
-            for (place, number) in numbers.iter().enumerate() {
+            for (at, number) in numbers.iter().enumerate() {
                 let digits = number >> below;
                 let digits = if last { digits } else { digits & ((1 << width) - 1) };
-                content[self.start + limb * self.count + place] = integer(digits);
+                places[self.start + limb * self.count + at] = integer(digits);
             }
         }
     }
@@ -126,11 +128,11 @@ impl Split {
     }
 }
 
-/// The integers that a list's elements stand for, of which none is below `low`.
-fn integers(form: &Arc<dyn Form>, low: i64, content: &[Element]) -> impl Iterator<Item = i64> {
+/// What is made of the integers that a list's elements stand for, of which none is below `low`.
+fn integers(form: &Arc<dyn Form>, low: i64, of: Values<'_>, make: impl Fn(i64) -> i64) -> Vec<i64> {
     let least = integer(low);
-    let above = move |value: Element| (value - least).as_canonical_u32();
-    form.values(content).into_iter().map(move |value| low + i64::from(above(value)))
+    let above = |value: &Element| (*value - least).as_canonical_u32();
+    of.of(form).iter().map(|value| make(low + i64::from(above(value)))).collect()
 }
 
 impl Limbs {
@@ -665,7 +667,7 @@ impl Builder<'_> {
         let start = self.column(count);
         let list = Arc::clone(&limb.form);
         let odd = |value: Element| i64::from(value.as_canonical_u32() & 1);
-        let numbers: Numbers = Box::new(move |content| list.values(content).into_iter().map(odd).collect());
+        let numbers: Numbers = Box::new(move |of| of.of(&list).iter().copied().map(odd).collect());
         self.columns.push(Column::Numbers { start, numbers });
         let parity: Arc<dyn Form> = Arc::new(Columns::one(start, count));
         let table = self.table(Rows::Parity(limb.most));

@@ -69,17 +69,19 @@ impl Liar {
     fn changes(&self, place: usize, record: usize, by: Element, behind: bool) -> Option<bool> {
         let mut whole = self.whole.clone();
         whole[record][place] += by;
+        let memo = Memo::default();
         if behind {
             let taken = self.case.taken(&self.prover);
             let first = self.columns[place].expect("a column's") + 1;
             let columns = self.prover.columns[first..].iter();
-            columns.for_each(|column| self.prover.fill(column, record, &mut whole[record], &taken));
+            columns.for_each(|column| self.prover.fill(column, record, &mut whole[record], &memo, &taken));
         } else {
             // What is not committed is linear in the rest, and no prover can say otherwise.
             let weights = self.prover.weights();
             let sums = &self.prover.sums;
-            (0..sums.layers.len()).for_each(|it| self.prover.fill_sums(&mut whole[record], it, &weights));
-            (0..sums.products.len()).for_each(|it| self.prover.fill_products(&mut whole[record], it));
+            (0..sums.layers.len())
+                .for_each(|it| self.prover.fill_sums(&mut whole[record], &memo, it, &weights));
+            (0..sums.products.len()).for_each(|it| self.prover.fill_products(&mut whole[record], &memo, it));
         }
         if self.prover.holds(&whole) {
             return None;

@@ -248,26 +248,26 @@ impl Walked {
 
     /// All that stands behind a column, computed anew.
     fn follow(&self, column: usize, record: usize, places: &mut [Element]) {
-        let taken = self.owned.case.taken(&self.prover);
-        self.prover.columns[column + 1..]
-            .iter()
-            .for_each(|column| self.prover.fill(column, record, places, &taken));
+        let (memo, taken) = (Memo::default(), self.owned.case.taken(&self.prover));
+        let columns = self.prover.columns[column + 1..].iter();
+        columns.for_each(|column| self.prover.fill(column, record, places, &memo, &taken));
+    }
+
+    /// What comes out of the records' places, which is what is claimed of them, so that nothing but the way speaks against it.
+    fn claimed(&self, whole: &[Vec<Element>]) -> Vec<Batch> {
+        let forms = &self.prover.equal.last().expect("outputs").forms;
+        let outputs = whole.iter().flat_map(|places| form::values(&forms[0], places).to_vec());
+        let outputs = outputs.map(|value| i32::try_from(crate::maps::signed(value)).expect("31 bits"));
+        let shape = self.owned.case.outputs[0].shape().clone();
+        vec![Batch::new(whole.len(), shape, Data::I32(outputs.collect())).expect("filled")]
     }
 
     /// Whether a record's places convince somebody of what comes out of them; where they are those of another honest run, of nothing else.
     fn convinces(&self, record: usize, places: &[Element]) -> bool {
         let mut whole = self.whole.clone();
         whole[record] = places.to_vec();
-        // What comes out is what is claimed, so that nothing but the way speaks against it.
+        let outputs = self.claimed(&whole);
         let records = self.owned.case.inputs[0].records();
-        let forms = &self.prover.equal.last().expect("outputs").forms;
-        let outputs: Vec<i32> = whole
-            .iter()
-            .flat_map(|places| forms[0].values(places))
-            .map(|value| i32::try_from(crate::maps::signed(value)).expect("31 bits"))
-            .collect();
-        let shape = self.owned.case.outputs[0].shape().clone();
-        let outputs = vec![Batch::new(records, shape, Data::I32(outputs)).expect("filled")];
         let Ok(verifier) = self.owned.run(outputs.clone()) else { return false };
         let inputs = Inputs::Private(records);
         let weights = Weights::Private(&self.owned.registration);
@@ -408,14 +408,7 @@ fn a_prover_who_walks_by_other_trees_than_the_registered_convinces_nobody() {
             walked.prover.lookups.places().put(record, places, &mut content);
             walked.prover.lookups.places().put_shared(places, &mut content);
         }
-        let forms = &walked.prover.equal.last().expect("outputs").forms;
-        let outputs: Vec<i32> = whole
-            .iter()
-            .flat_map(|places| forms[0].values(places))
-            .map(|value| i32::try_from(crate::maps::signed(value)).expect("31 bits"))
-            .collect();
-        let shape = walked.owned.case.outputs[0].shape().clone();
-        let outputs = vec![Batch::new(records, shape, Data::I32(outputs)).expect("filled")];
+        let outputs = walked.claimed(&whole);
         let Ok(verifier) = walked.owned.run(outputs.clone()) else { continue };
         let weights = Weights::Private(&walked.owned.registration);
         let prover = Run::new(&walked.owned.case.graph, weights, Inputs::Private(records), outputs);
