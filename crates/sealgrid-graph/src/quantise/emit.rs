@@ -166,7 +166,7 @@ impl Emitter {
     /// # Errors
     /// [`GraphError`]
     pub fn linear(&mut self, x: Quantity, weight: Real<'_>, bias: &[f64], form: Form) -> Emitted<Quantity> {
-        let Channels { weights, biases, factors } = per_channel(weight, bias, (x, self.dtype(x)), form.step);
+        let Channels { weights, biases, factors } = per_channel(weight, bias, x, form.step);
         let weight = self.parameter(weight.axes, Data::I8(weights))?;
         let bias = self.parameter(&[biases.len()], Data::I32(biases))?;
         let requantise = form.stages(&factors);
@@ -186,7 +186,7 @@ impl Emitter {
         groups: usize,
         form: Form,
     ) -> Emitted<Quantity> {
-        let Channels { weights, biases, factors } = per_channel(weight, bias, (x, self.dtype(x)), form.step);
+        let Channels { weights, biases, factors } = per_channel(weight, bias, x, form.step);
         let weight = self.parameter(weight.axes, Data::I8(weights))?;
         let bias = self.parameter(&[biases.len()], Data::I32(biases))?;
         let requantise = form.stages(&factors);
@@ -374,8 +374,9 @@ pub fn magnitude(elements: &[f64]) -> f64 {
     elements.iter().fold(0.0, |most, x| most.max(x.abs()))
 }
 
-/// Bits of the multiplier of a sum of products, at most and at least.
-const MULTIPLIER_BITS: (u8, u8) = (8, 4);
+/// Bits of the multiplier of a sum of products. The fewer, the less a proof has to say of what is left of a sum when it is divided; a step grows by an eighth
+/// in the mean to have a factor of three, and answers are no farther off than with a factor of eight (docs/design/0006).
+const MULTIPLIER_BITS: u8 = 3;
 /// Bits that an accumulator times its multiplier should not exceed, so that a field of 31 bits holds it.
 const PRODUCT_BITS: u8 = 30;
 
@@ -389,13 +390,9 @@ struct Channels {
 /// Int8 weights with one step per channel (the first axis). The step is the least that int8 allows, made a little larger
 /// so that the channel's factor has few bits and is exact; a channel of tiny weights behind a large bias takes a coarser
 /// step, so that the bias leaves room for the multiplier as well.
-fn per_channel(weight: Real<'_>, bias: &[f64], (x, dtype): (Quantity, DType), output: f64) -> Channels {
+fn per_channel(weight: Real<'_>, bias: &[f64], x: Quantity, output: f64) -> Channels {
     let depth = weight.elements.len() / bias.len().max(1);
-    let top = u64::from(dtype.bounds().1.unsigned_abs());
-    let sum_bits = (depth.max(1) as u64 * 127 * top).ilog2() + 1;
-    let sum_bits = u8::try_from(sum_bits).expect("at most 64");
-    let bits = PRODUCT_BITS.saturating_sub(sum_bits).clamp(MULTIPLIER_BITS.1, MULTIPLIER_BITS.0);
-    let bias_top = f64::from(1 << (PRODUCT_BITS - 1 - bits));
+    let bias_top = f64::from(1 << (PRODUCT_BITS - 1 - MULTIPLIER_BITS));
     let mut channels = Channels {
         weights: Vec::with_capacity(weight.elements.len()),
         biases: Vec::with_capacity(bias.len()),
@@ -404,7 +401,7 @@ fn per_channel(weight: Real<'_>, bias: &[f64], (x, dtype): (Quantity, DType), ou
     for (channel, &offset) in weight.elements.chunks(depth.max(1)).zip(bias) {
         let for_weights = magnitude(channel) / f64::from(DType::I8.bounds().1);
         let for_bias = offset.abs() / (x.step * bias_top);
-        let factor = Factor::above(for_weights.max(for_bias) * x.step / output, bits);
+        let factor = Factor::above(for_weights.max(for_bias) * x.step / output, MULTIPLIER_BITS);
         let step = factor.real() * output / x.step;
         channels.factors.push(factor);
         // A channel that means nothing in steps of the output is all zeros.
