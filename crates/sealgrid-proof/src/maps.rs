@@ -11,13 +11,18 @@ use sealgrid_graph::tensor::Tensor;
 use crate::field::{Challenge, Element, integer};
 use crate::form::{Form, Pulling, Values};
 
-/// Most bits of a limb, of which long numbers are made.
+/// Most bits of a limb, of which long numbers are made, where it is not said that there are more.
 pub(crate) const LIMB_BITS: u8 = 11;
 
 /// The limbs of a number of so many bits: how many bits stand below each, and its own. As few as there can be, and as equal: their ranges are
 /// tables, and two of 2^9 rows are less than one of 2^11 and another of 2^7.
 pub(crate) fn limbs_of(bits: u32) -> impl Iterator<Item = (u32, u32)> {
-    let count = bits.div_ceil(LIMB_BITS.into()).max(1);
+    limbs_within(bits, LIMB_BITS)
+}
+
+/// The same, of at most so many bits each.
+fn limbs_within(bits: u32, most: u8) -> impl Iterator<Item = (u32, u32)> {
+    let count = bits.div_ceil(most.into()).max(1);
     let width = bits.div_ceil(count);
     let below = (0..bits).step_by(width.max(1) as usize);
     below.map(move |below| (below, (bits - below).min(width)))
@@ -466,12 +471,19 @@ pub(crate) struct Rounded {
 pub(crate) struct Stage {
     pub(crate) multiplier: i32,
     pub(crate) shift: u8,
+    /// Most bits of a limb of its remainders.
+    pub(crate) limb_bits: u8,
 }
 
 impl Stage {
-    /// Limbs of a remainder.
-    pub(crate) fn limbs(self) -> u8 {
-        self.shift.div_ceil(LIMB_BITS)
+    /// Of a multiplier and a shift, its limbs as long as any.
+    pub(crate) fn new(multiplier: i32, shift: u8) -> Self {
+        Self { multiplier, shift, limb_bits: LIMB_BITS }
+    }
+
+    /// The limbs of a remainder: how many bits stand below each, and its own.
+    pub(crate) fn limbs(self) -> impl Iterator<Item = (u32, u32)> {
+        limbs_within(self.shift.into(), self.limb_bits)
     }
 
     /// What is left of a sum when its quotient is taken.
@@ -515,7 +527,7 @@ struct InElements {
 impl InElements {
     fn of(stage: Stage) -> Self {
         let multiplier = Element::from_i32(stage.multiplier);
-        Self { multiplier, half: integer(stage.half()), scale: stage.scale(), limbs: stage.limbs().into() }
+        Self { multiplier, half: integer(stage.half()), scale: stage.scale(), limbs: stage.limbs().count() }
     }
 }
 
@@ -553,7 +565,7 @@ impl Form for Rounded {
         // Of each entry: the scale, what is added, the multiplier, and how many limbs there are.
         let factor = |stage: &Stage| {
             let factors = [integer(stage.half()), Element::from_i32(stage.multiplier)];
-            (stage.scale(), factors.map(|factor| factor * stage.scale()), usize::from(stage.limbs()))
+            (stage.scale(), factors.map(|factor| factor * stage.scale()), stage.limbs().count())
         };
         let factors: Vec<_> = self.stages.iter().map(factor).collect();
         let of = || weights.iter().zip(self.entry.iter().map(|entry| &factors[*entry as usize]));

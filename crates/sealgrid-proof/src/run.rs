@@ -681,7 +681,7 @@ fn fill_limbs(places: &mut [Element], memo: &Memo, rounded: &Rounded) {
         let stage = rounded.stages[*entry as usize];
         let remainder = stage.remainder(signed(*sum));
         // In this order: the one that ends first is asked first, or it would cost the other an entry.
-        for ((below, width), (place, _)) in limbs_of(stage.shift.into()).zip(limbs.by_ref()) {
+        for ((below, width), (place, _)) in stage.limbs().zip(limbs.by_ref()) {
             places[*place as usize] = integer(remainder >> below & ((1 << width) - 1));
         }
     }

@@ -28,7 +28,7 @@ pub(super) enum Extremum {
 
 impl Builder<'_> {
     /// The extremum of several lists, element by element: `max(x, y) = y + (x − y)⁺`, `min(x, y) = x − (x − y)⁺`. Each list is elements
-    /// of a value, taken from these places.
+    /// of a value, taken from these places. What is not clamped yet is clamped then, once for each result: a clamp keeps which of two is the greater.
     pub(super) fn extremum(
         &mut self,
         index: usize,
@@ -52,7 +52,15 @@ impl Builder<'_> {
             best = weighed(terms[0].0.count(), 0, terms.into_iter());
             range = Interval { low: ends(range.low, of.low), high: ends(range.high, of.high) };
         }
-        Ok(Value::shown(best, range, operation.output.shape.axes()))
+        let axes = operation.output.shape.axes();
+        let Some((low, high)) = lists[0].0.later else { return Ok(Value::shown(best, range, axes)) };
+        let clamped = self.clamped(index, &best, range, (low, high));
+        let clamped = clamped.ok_or_else(|| refused(index, operation, WIDE))?;
+        let range = Interval {
+            low: range.low.clamp(low.into(), high.into()),
+            high: range.high.clamp(low.into(), high.into()),
+        };
+        Ok(Value::shown(clamped, range, axes))
     }
 
     /// The position of the first largest element along an axis. One number of each line is selected, `Σ b = 1`; it is `Σ b·x`, and that less `x_i` is not

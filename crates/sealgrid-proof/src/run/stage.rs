@@ -8,7 +8,7 @@ use sealgrid_graph::integer::{Operation, Requantise};
 use sealgrid_graph::range::Interval;
 
 use super::tables::{ROWS_MAX, Rows, SPLIT_ROWS};
-use super::walk::{Builder, Value, hull};
+use super::walk::{Builder, Pooled, Value, hull};
 use super::{Column, NotProvable};
 use crate::field::Element;
 use crate::form::{Columns, Form};
@@ -33,13 +33,14 @@ impl Builder<'_> {
         let entry_of = |position| if requantise.multipliers.len() == 1 { 0 } else { channel(position) };
         let entry: Vec<u32> = (0..count).map(|position| narrow(entry_of(position))).collect();
         let stages = requantise.multipliers.iter().zip(&requantise.shifts);
-        let stages: Vec<Stage> = stages.map(|(&multiplier, &shift)| Stage { multiplier, shift }).collect();
-        let Some(quotients) = quotients(summed.bounds.as_deref(), &entry, &stages) else {
+        let mut stages: Vec<Stage> =
+            stages.map(|(&multiplier, &shift)| Stage::new(multiplier, shift)).collect();
+        let Some(groups) = groups(summed.bounds.as_deref(), &entry, &stages) else {
             return self.wide_stage(index, operation, summed, requantise, entry);
         };
         let axes = operation.output.shape.axes().to_vec();
         let (low, high) = (i64::from(requantise.low), i64::from(requantise.high));
-        let all = quotients.values().copied().reduce(hull).expect("a value has elements");
+        let all = groups.values().map(|group| group.quotients).reduce(hull).expect("a value has elements");
         let unclamped = low <= all.low && all.high <= high;
         // What is made of sums that are not is committed before it is an operand.
         let as_it_is = unclamped && summed.is_committed;
@@ -50,15 +51,19 @@ impl Builder<'_> {
         let narrow_width = width.filter(|width| !unclamped && *width <= LIMB_BITS.into());
         let whole = width.filter(|width| !unclamped && *width <= 16 && high - low + 1 == 1 << width);
         let width = narrow_width.or(whole);
-        let is_longer = |most: i64, width: Option<u32>| {
-            quotients.iter().any(|(shift, quotients)| {
-                let rows = quotients.high - quotients.low;
-                let split = width.filter(|width| is_split(*quotients, *width, *shift));
-                rows >> split.unwrap_or(0) >= most
+        let split = |group: &Group, shift: u8, width: Option<u32>| {
+            width.filter(|width| {
+                !self.is_short(group.rows(), group.members.len()) && may_split(group.quotients, *width, shift)
             })
         };
+        let is_longer = |most: i64, width: Option<u32>| {
+            let mut rows = groups.iter().map(|(shift, group)| {
+                (group.quotients.high - group.quotients.low) >> split(group, *shift, width).unwrap_or(0)
+            });
+            rows.any(|rows| rows >= most)
+        };
         let most = clamped.low.abs().max(clamped.high.abs());
-        let widest = quotients.keys().copied().max().unwrap_or(0);
+        let widest = groups.keys().copied().max().unwrap_or(0);
         let wraps = (most + 1) << widest >= i64::from(Element::ORDER_U32) / 2;
         let exact = stages.iter().all(|stage| stage.shift == 0);
         let is_open =
@@ -66,7 +71,10 @@ impl Builder<'_> {
         if is_longer(ROWS_MAX, width) && !is_open && !(as_it_is && exact) {
             return self.wide_stage(index, operation, summed, requantise, entry);
         }
-        let limbs = self.limbs(&entry, &stages);
+        let later = !(as_it_is && exact) && self.is_later(index, all, (low, high), widest);
+        let splits: Vec<Option<u32>> =
+            groups.iter().map(|(shift, group)| split(group, *shift, width)).collect();
+        let limbs = self.limbs(&entry, &mut stages);
         let form = Arc::new(Rounded { sum: summed.form, entry, stages, limbs });
         if !form.limbs.is_empty() {
             self.columns.push(Column::Limbs(Arc::clone(&form)));
@@ -75,11 +83,14 @@ impl Builder<'_> {
             return Ok(Value::shown(form, all, &axes));
         }
         if is_open {
-            return Ok(Value { form, range: clamped, axes, open: Some(Interval { low, high }) });
+            let open = Some(Interval { low, high });
+            return Ok(Value { open, ..Value::shown(form, clamped, &axes) });
         }
-        let in_limbs = width.filter(|width| {
-            *width > LIMB_BITS.into() && quotients.iter().any(|(shift, all)| is_split(*all, *width, *shift))
-        });
+        if later {
+            let later = Some((requantise.low, requantise.high));
+            return Ok(Value { later, ..Value::shown(form, all, &axes) });
+        }
+        let in_limbs = width.filter(|width| *width > LIMB_BITS.into() && splits.iter().any(Option::is_some));
         // Parts of the output: their bounds, and where they stand.
         let mut parts = vec![(requantise.low, requantise.high, self.content)];
         let output: Option<Arc<dyn Form>> = match in_limbs {
@@ -94,20 +105,17 @@ impl Builder<'_> {
             }
             None => (!as_it_is).then(|| self.output(index, count)),
         };
-        for (shift, quotients) in quotients {
-            let of_shift = |position: &usize| form.stages[form.entry[*position] as usize].shift == shift;
-            let members: Vec<Option<u32>> =
-                (0..count).filter(of_shift).map(|position| Some(narrow(position))).collect();
+        for (Group { quotients, members }, width) in groups.into_values().zip(splits) {
             let part = |operand: Arc<dyn Form>| -> Arc<dyn Form> {
                 if members.len() == count {
                     operand
                 } else {
-                    Arc::new(Moved { operand, from: members.clone(), constant: 0 })
+                    let from = members.iter().copied().map(Some).collect();
+                    Arc::new(Moved { operand, from, constant: 0 })
                 }
             };
             if output.is_some()
                 && let Some(width) = width
-                && is_split(quotients, width, shift)
             {
                 let parts = parts
                     .iter()
@@ -149,7 +157,7 @@ impl Builder<'_> {
         let count = quotients.count();
         let shift = u8::try_from(width).expect("a limb's bits");
         let identity = (0..count).map(|at| (narrow(at), narrow(at))).collect();
-        let stage = Stage { multiplier: 1, shift };
+        let stage = Stage::new(1, shift);
         let offset = i32::try_from(-low - stage.half()).expect("the bounds of a narrow clamp");
         let term = Term { operand: quotients, range, map: Map::Moves(identity), factor: 1 };
         // The stage rounds; a constant takes that back.
@@ -179,18 +187,43 @@ impl Builder<'_> {
         }
     }
 
-    /// Columns for the limbs of all elements, those of one width together, each looked up in its range.
-    pub(super) fn limbs(&mut self, entry: &[u32], stages: &[Stage]) -> Vec<(u32, u8)> {
-        let mut widths: Vec<Vec<usize>> = vec![Vec::new(); usize::from(LIMB_BITS) + 1];
+    /// Whether a value's clamp is shown behind the maxima that it is taken for and nothing else, where it changes what it would have changed before them. What
+    /// the lookups of differences and of maxima admit must not wrap either: of two numbers the greater is the sum of the smaller and their difference, so each lies at
+    /// most as many differences below the greatest as there are others.
+    fn is_later(&self, index: usize, all: Interval, (low, high): (i64, i64), shift: u8) -> bool {
+        let Some(Pooled { of, results }) = self.pooled[index] else { return false };
+        let apart = all.high - all.low;
+        let width = (high - low + 1).unsigned_abs().next_power_of_two().ilog2();
+        let is_split = !self.is_short(apart + 1, results);
+        let slack = if is_split { 2 << width } else { 0 };
+        let reach = i128::from(all.low.abs().max(all.high.abs()) + low.abs() + slack);
+        let reach = reach + i128::from(apart) * of as i128 + 1;
+        apart > 0
+            && self.is_short(2 * apart + 1, results)
+            && !(is_split && width > LIMB_BITS.into())
+            && reach << shift < i128::from(Element::ORDER_U32) / 2
+    }
+
+    /// Columns for the limbs of all elements, those of one width together, each looked up in its range. As few limbs as can be, each of which has as many bits
+    /// as elements pay for.
+    pub(super) fn limbs(&mut self, entry: &[u32], stages: &mut [Stage]) -> Vec<(u32, u8)> {
+        let mut members: BTreeMap<u8, usize> = BTreeMap::new();
+        entry.iter().for_each(|entry| *members.entry(stages[*entry as usize].shift).or_default() += 1);
+        for stage in stages.iter_mut() {
+            let count = members.get(&stage.shift).copied().unwrap_or(0);
+            let widths = (1..=stage.shift).map(|limbs| stage.shift.div_ceil(limbs));
+            let mut short = widths.filter(|width| *width < 32 && self.is_short(1 << width, count));
+            stage.limb_bits = short.next().unwrap_or(LIMB_BITS);
+        }
+        let mut widths: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
         let mut limbs = Vec::new();
         for entry in entry {
-            let stage = stages[*entry as usize];
-            for (below, width) in limbs_of(stage.shift.into()) {
-                widths[width as usize].push(limbs.len());
+            for (below, width) in stages[*entry as usize].limbs() {
+                widths.entry(width).or_default().push(limbs.len());
                 limbs.push((0, u8::try_from(below).expect("below a shift")));
             }
         }
-        for (width, members) in widths.into_iter().enumerate().filter(|(_, members)| !members.is_empty()) {
+        for (width, members) in widths {
             let start = self.column(members.len());
             for (place, member) in members.iter().enumerate() {
                 limbs[*member].0 = narrow(start + place);
@@ -252,16 +285,31 @@ impl Part {
     }
 }
 
-/// Quotients by shift: those of one shift have one table, and then whatever it admits does not wrap either. `None` where the field does not
-/// hold a sum times its multiplier.
-fn quotients(bounds: Option<&[Interval]>, entry: &[u32], stages: &[Stage]) -> Option<BTreeMap<u8, Interval>> {
-    let mut quotients: BTreeMap<u8, Interval> = BTreeMap::new();
-    for (bounds, entry) in bounds?.iter().zip(entry) {
-        let stage = stages[*entry as usize];
-        let quotient = stage.quotients(*bounds)?;
-        quotients.entry(stage.shift).and_modify(|all| *all = hull(*all, quotient)).or_insert(quotient);
+/// The elements of one shift, and where their quotients lie.
+struct Group {
+    quotients: Interval,
+    members: Vec<u32>,
+}
+
+impl Group {
+    /// Rows of a table of its quotients.
+    fn rows(&self) -> i64 {
+        self.quotients.high - self.quotients.low + 1
     }
-    Some(quotients)
+}
+
+/// Elements by shift: quotients of one shift have one table, and then whatever it admits does not wrap either. `None` where the field does not hold a sum
+/// times its multiplier.
+fn groups(bounds: Option<&[Interval]>, entry: &[u32], stages: &[Stage]) -> Option<BTreeMap<u8, Group>> {
+    let mut groups: BTreeMap<u8, Group> = BTreeMap::new();
+    for (position, (bounds, entry)) in bounds?.iter().zip(entry).enumerate() {
+        let stage = stages[*entry as usize];
+        let quotients = stage.quotients(*bounds)?;
+        let group = groups.entry(stage.shift).or_insert(Group { quotients, members: Vec::new() });
+        group.quotients = hull(group.quotients, quotients);
+        group.members.push(narrow(position));
+    }
+    Some(groups)
 }
 
 impl From<Sum> for Summed {
@@ -270,9 +318,8 @@ impl From<Sum> for Summed {
     }
 }
 
-/// Whether a clamp of `width` bits is split: its table would be long, and what the parts admit beyond the quotients, less than
-/// `2^width`, does not wrap behind a shift either.
-pub(super) fn is_split(quotients: Interval, width: u32, shift: u8) -> bool {
+/// Whether a clamp of `width` bits may be split: what the parts admit beyond the quotients, less than `2^width`, does not wrap behind a shift either.
+fn may_split(quotients: Interval, width: u32, shift: u8) -> bool {
     let reach = quotients.low.abs().max(quotients.high.abs()) + (1 << width) + 1;
-    quotients.high - quotients.low >= SPLIT_ROWS && reach << shift < i64::from(Element::ORDER_U32) / 2
+    reach << shift < i64::from(Element::ORDER_U32) / 2
 }

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use p3_field::PrimeCharacteristicRing as _;
 use sealgrid_graph::range::Interval;
 
+use super::walk::Builder;
 use crate::field::{Element, integer};
 use crate::form::Form;
 use crate::lookups;
 use crate::maps::narrow;
 
-/// Rows above which a clamp is split.
+/// Rows of a table that is short, whatever is looked up in it.
 pub(super) const SPLIT_ROWS: i64 = 1 << 11;
 /// Most rows of one table.
 pub(super) const ROWS_MAX: i64 = 1 << 17;
@@ -41,6 +42,14 @@ impl PartialEq for Forms {
     fn eq(&self, other: &Self) -> bool {
         let both = self.0.iter().zip(&other.0);
         self.0.len() == other.0.len() && both.into_iter().all(|(one, other)| Arc::ptr_eq(one, other))
+    }
+}
+
+impl Builder<'_> {
+    /// Whether a table of so many rows is short for so many elements of each record: a row, which all records share, costs no more than one lookup more an
+    /// element.
+    pub(super) fn is_short(&self, rows: i64, count: usize) -> bool {
+        rows <= SPLIT_ROWS.max(i64::try_from(self.records * count).unwrap_or(ROWS_MAX)).min(ROWS_MAX)
     }
 }
 

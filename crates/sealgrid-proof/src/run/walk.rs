@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use p3_field::{PrimeCharacteristicRing as _, PrimeField32 as _};
-use sealgrid_graph::integer::{Graph, Interpreter, Operation, ParameterId, Primitive, Requantise, ValueType};
+use sealgrid_graph::integer::{
+    Graph, Interpreter, Operation, ParameterId, Primitive, Requantise, ValueId, ValueType,
+};
 use sealgrid_graph::range::Interval;
 use sealgrid_graph::reference;
 use sealgrid_graph::tensor::{DType, Tensor};
@@ -40,12 +42,23 @@ pub(super) struct Value {
     /// The clamp that was not shown, because a table of it would be too long: the form is what is before it. Only for outputs, where everybody
     /// sees whether they lie strictly within.
     pub(super) open: Option<Interval>,
+    /// The clamp that is shown behind the maxima which this is taken for, and nothing else: the form is what is before it.
+    pub(super) later: Option<(i32, i32)>,
 }
 
 impl Value {
     pub(super) fn shown(form: Arc<dyn Form>, range: Interval, axes: &[usize]) -> Self {
-        Self { form, range, axes: axes.to_vec(), open: None }
+        Self { form, range, axes: axes.to_vec(), open: None, later: None }
     }
+}
+
+/// Maxima that a value is taken for, and nothing else.
+#[derive(Clone, Copy)]
+pub(super) struct Pooled {
+    /// Of how many elements each is, at most.
+    pub(super) of: usize,
+    /// How many there are, at least.
+    pub(super) results: usize,
 }
 
 pub(super) struct Builder<'b> {
@@ -81,6 +94,8 @@ pub(super) struct Builder<'b> {
     pub(super) tied: [Option<Tied>; 2],
     /// The operations whose results may be shown before their clamp.
     pub(super) open: Vec<bool>,
+    /// The maxima that the results of operations are taken for.
+    pub(super) pooled: Vec<Option<Pooled>>,
     /// Lists that are equal.
     pub(super) equal: Vec<[Arc<dyn Form>; 2]>,
     /// What is in limbs already, and the parity of lowest limbs.
@@ -195,6 +210,7 @@ impl<'b> Builder<'b> {
             split: Vec::new(),
             parities: Vec::new(),
             open: if open { ends(graph) } else { vec![false; graph.operations().len()] },
+            pooled: pooled(graph),
         };
         if numbered {
             let records = (0..records).map(|record| i32::try_from(record).expect("at most 2^24"));
@@ -386,8 +402,7 @@ impl<'b> Builder<'b> {
         for other in operands.iter().map(|operand| operand.range).chain(pad) {
             range = hull(range, other);
         }
-        let open = operands[0].open;
-        Value { form, range, axes: operation.output.shape.axes().to_vec(), open }
+        Value { open: operands[0].open, ..Value::shown(form, range, operation.output.shape.axes()) }
     }
 }
 
@@ -457,6 +472,38 @@ pub(super) fn ends(graph: &Graph) -> Vec<bool> {
     ends
 }
 
+/// Of each operation the maxima that its result is taken for, where it is no result of the graph and nothing else takes it.
+fn pooled(graph: &Graph) -> Vec<Option<Pooled>> {
+    let inputs = graph.inputs().len();
+    let place = |id: &ValueId| (id.0 as usize).checked_sub(inputs);
+    let mut others = vec![false; graph.operations().len()];
+    graph.outputs().iter().filter_map(place).for_each(|output| others[output] = true);
+    let mut pooled: Vec<Option<Pooled>> = vec![None; graph.operations().len()];
+    for operation in graph.operations() {
+        for (id, operand) in operation.operands.iter().filter_map(|id| Some((id, place(id)?))) {
+            let of = match &operation.primitive {
+                Primitive::PoolMaximum { window } => window.kernel.iter().product(),
+                Primitive::ReduceMaximum { axes } => {
+                    let shape = graph.value_type(*id).shape.axes();
+                    axes.iter().map(|axis| shape[*axis]).product()
+                }
+                _ => {
+                    others[operand] = true;
+                    continue;
+                }
+            };
+            let results = operation.output.shape.count();
+            let both = |known: Pooled| Pooled { of: known.of.max(of), results: known.results.min(results) };
+            pooled[operand] = Some(pooled[operand].map_or(Pooled { of, results }, both));
+        }
+    }
+    pooled.into_iter().zip(others).map(|(pooled, others)| pooled.filter(|_| !others)).collect()
+}
+
+fn takes_maxima(primitive: &Primitive) -> bool {
+    matches!(primitive, Primitive::PoolMaximum { .. } | Primitive::ReduceMaximum { .. })
+}
+
 pub(super) fn only_moves(primitive: &Primitive) -> bool {
     matches!(primitive, Primitive::Reshape | Primitive::Transpose { .. } | Primitive::Slice { .. })
 }
@@ -514,6 +561,11 @@ impl Interpreter for Builder<'_> {
         let refuse = |why| Err(refused(index, operation, why));
         let is_open = operands.iter().any(|operand| operand.open.is_some());
         assert!(only_moves(&operation.primitive) || !is_open, "what is not clamped is no operand");
+        let is_later = operands.iter().any(|operand| operand.later.is_some());
+        assert!(
+            takes_maxima(&operation.primitive) || !is_later,
+            "what is clamped later is taken for maxima alone"
+        );
         if self.first + self.content > 1 << VARIABLES_MAX {
             return refuse(TOO_LARGE);
         }

@@ -371,12 +371,12 @@ impl Builder<'_> {
             if !low.is_nothing() {
                 let range = low.step(width)?;
                 let shift = u8::try_from(width).ok()?;
-                let stage = Stage { multiplier: 1, shift };
+                let mut stages = vec![Stage::new(1, shift)];
                 let count = low.count();
-                let limbs = self.limbs(&vec![0; count], &[stage]);
+                let limbs = self.limbs(&vec![0; count], &mut stages);
                 // The stage rounds; a constant takes that back.
-                low.constants.iter_mut().for_each(|constant| *constant -= i128::from(stage.half()));
-                let rounded = Rounded { sum: low.form(), entry: vec![0; count], stages: vec![stage], limbs };
+                low.constants.iter_mut().for_each(|constant| *constant -= i128::from(stages[0].half()));
+                let rounded = Rounded { sum: low.form(), entry: vec![0; count], stages, limbs };
                 let rounded = Arc::new(rounded);
                 self.columns.push(Column::Limbs(Arc::clone(&rounded)));
                 let carry: Arc<dyn Form> = rounded;
@@ -474,7 +474,8 @@ impl Builder<'_> {
             self.equal.push([quotient, Arc::clone(&output)]);
             return Ok(Value::shown(output, all, axes));
         }
-        let form = self.clamped(index, &quotient, all, requantise).ok_or_else(refuse)?;
+        let bounds = (requantise.low, requantise.high);
+        let form = self.clamped(index, &quotient, all, bounds).ok_or_else(refuse)?;
         let range = Interval { low: all.low.clamp(low, high), high: all.high.clamp(low, high) };
         Ok(Value::shown(form, range, axes))
     }
@@ -529,18 +530,18 @@ impl Builder<'_> {
     }
 
     /// Integers of a range, clamped.
-    fn clamped(
+    pub(super) fn clamped(
         &mut self,
         index: usize,
         quotient: &Arc<dyn Form>,
         all: Interval,
-        requantise: &Requantise,
+        (least, most): (i32, i32),
     ) -> Option<Arc<dyn Form>> {
         let count = quotient.count();
-        let (low, high) = (i64::from(requantise.low), i64::from(requantise.high));
-        if all.high - all.low < SPLIT_ROWS {
+        let (low, high) = (i64::from(least), i64::from(most));
+        if self.is_short(all.high - all.low + 1, count) {
             let output = self.output(index, count);
-            let table = self.table(Rows::Clamp { from: all, low: requantise.low, high: requantise.high });
+            let table = self.table(Rows::Clamp { from: all, low: least, high: most });
             self.looked.push(Looked { table, tuple: vec![Arc::clone(quotient), Arc::clone(&output)] });
             return Some(output);
         }
@@ -549,7 +550,7 @@ impl Builder<'_> {
         let reach = i128::from(all.low.abs().max(all.high.abs())) + i128::from(low.abs()) + (2 << width);
         let splits = reach < ORDER / 2 && (all.high - all.low) >> width < ROWS_MAX;
         if splits && width <= LIMB_BITS.into() {
-            let part = ((requantise.low, requantise.high), self.output(index, count));
+            let part = ((least, most), self.output(index, count));
             let output = Arc::clone(&part.1);
             self.split_clamp(Arc::clone(quotient), vec![part], all, low, width);
             return Some(output);
