@@ -22,6 +22,7 @@ use crate::values::{self, Side};
 use crate::weights::{self, BadShape};
 
 mod liars;
+mod maxima;
 mod trees;
 
 #[path = "../../benches/models/encoder.rs"]
