@@ -29,8 +29,8 @@ use crate::commit::{
     Commitment, Committed, Scheme, Shown, VARIABLES_MAX, VARIABLES_MIN, opening_bits, read_opening,
 };
 use crate::field::{
-    Challenge, DEGREE, Element, LANES, PACKS_OF_A_THREAD, basis, equality, equality_at, equality_of_both,
-    equality_within, evaluate_from, pack, random, soundness_bits, wipe,
+    Challenge, DEGREE, Element, LANES, PACKS_OF_A_THREAD, add_scaled, basis, equality, equality_at,
+    equality_of_both, equality_within, evaluate_from, pack, random, soundness_bits, wipe,
 };
 use crate::hidden::Hidden;
 use crate::last::{self, Block, Last};
@@ -223,6 +223,9 @@ impl Product {
 
     /// Adds the products of `places` and `records` to a functional.
     fn add_places(places: &[Challenge], records: &[Challenge], functional: &mut [Challenge]) {
+        if let [one] = records {
+            return add_scaled(functional, places, *one);
+        }
         let chunks = functional.chunks_exact_mut(records.len()).zip(places);
         // Most parts say nothing of some places.
         let chunks = chunks.filter(|(_, place)| !place.is_zero());

@@ -107,7 +107,9 @@ pub(crate) fn equality_within(point: &[Challenge], range: Range<usize>) -> Vec<C
     while next < range.end {
         let end = range.end.min(next - next % length + length);
         let block = equality_at(high, next / length);
-        entries.extend(within[next % length..][..end - next].iter().map(|entry| block * *entry));
+        let made = entries.len();
+        entries.resize(made + end - next, Challenge::ZERO);
+        add_scaled(&mut entries[made..], &within[next % length..][..end - next], block);
         next = end;
     }
     entries
@@ -165,6 +167,20 @@ pub(crate) fn pack(values: &[Challenge]) -> Vec<Packed> {
 /// Undoes [`pack`].
 pub(crate) fn unpack(values: &[Packed]) -> Vec<Challenge> {
     values.iter().flat_map(|value| (0..LANES).map(|lane| value.extract(lane))).collect()
+}
+
+/// Adds `by·value` to each element.
+pub(crate) fn add_scaled(to: &mut [Challenge], values: &[Challenge], by: Challenge) {
+    let (packs, rest) = values.split_at(values.len() - values.len() % LANES);
+    let (to_packs, to_rest) = to.split_at_mut(packs.len());
+    for (to, values) in to_packs.chunks_exact_mut(LANES).zip(packs.chunks_exact(LANES)) {
+        let products = Packed::from_ext_slice(values) * by;
+        for (lane, to) in to.iter_mut().enumerate() {
+            let product: Challenge = products.extract(lane);
+            *to += product;
+        }
+    }
+    to_rest.iter_mut().zip(rest).for_each(|(to, value)| *to += *value * by);
 }
 
 /// Sum of the lanes.
