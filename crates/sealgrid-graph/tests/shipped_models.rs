@@ -46,6 +46,11 @@ fn shipped(name: &str, stem: &str) -> Shipped {
 fn check(name: &str, clear_correct: u32) {
     let stem = MODELS.into_iter().find(|(known, _)| *known == name).expect("a shipped model").1;
     let shipped = shipped(name, stem);
+    let Quantised { width, clipping, fidelity, .. } = &shipped.quantised;
+    println!(
+        "{name}: {:?}; {width:?}, {clipping:?}, error of outputs {:.5}",
+        shipped.accuracy, fidelity.error
+    );
     assert_eq!(shipped.accuracy.clear_correct, clear_correct, "{name}: float accuracy of models.toml");
     assert!(shipped.accuracy.points_lost() <= POINTS_LOST_MAX, "{name}: {:?}", shipped.accuracy);
     survives_its_file(&shipped);
@@ -141,6 +146,7 @@ fn an_encoder_of_pytorch_answers_in_integers_nearly_what_it_answers_in_pytorch()
                 found.values.iter().zip(answer).map(|(found, answer)| (found - answer).powi(2)).sum::<f64>();
             size += answer.iter().map(|answer| answer.powi(2)).sum::<f64>();
         }
+        println!("encoder, {exporter}: off by {:.4}", (off / size).sqrt());
         // Measured: 1.2 % of the answers' root mean square, through two layers of eight and sixteen bits.
         assert!((off / size).sqrt() < 0.015, "{exporter}: off by {}", (off / size).sqrt());
         let one = quantised.encode(&records(&imported, &rows[..1]));

@@ -84,8 +84,8 @@ impl Table {
 
 /// Finds the rows of a table.
 enum Index<'t> {
-    /// The first column counts them.
-    Counted(&'t [Vec<Element>]),
+    /// The first column counts them, or counts so many of them, which the second one counts.
+    Counted(&'t [Vec<Element>], usize),
     Other(HashMap<Vec<Element>, usize>),
 }
 
@@ -93,19 +93,28 @@ impl<'t> Index<'t> {
     /// Of those rows of the columns that are some.
     fn of(columns: &'t [Vec<Element>], is_row: impl Fn(usize) -> bool) -> Self {
         let rows = 0..columns[0].len();
-        let is_counted = columns[0].windows(2).all(|pair| pair[1] == pair[0] + Element::ONE);
+        let each = columns[0].iter().take_while(|first| **first == columns[0][0]).count();
+        let is_counted = each == 1 || columns.len() > 1;
+        let is_counted =
+            is_counted && rows.clone().all(|row| Self::place(columns, each, columns, row) == row);
         if is_counted && rows.clone().all(&is_row) {
-            return Index::Counted(columns);
+            return Index::Counted(columns, each);
         }
         let key = |row: usize| columns.iter().map(|column| column[row]).collect();
         Index::Other(rows.filter(|row| is_row(*row)).map(|row| (key(row), row)).collect())
     }
 
+    /// The row that has the first columns of the tuple at `at`, if they are counted.
+    fn place(table: &[Vec<Element>], each: usize, columns: &[Vec<Element>], at: usize) -> usize {
+        let above = |column: usize| (columns[column][at] - table[column][0]).as_canonical_u32() as usize;
+        if each == 1 { above(0) } else { above(0) * each + above(1) }
+    }
+
     /// The row that is the tuple of the `columns` at `at`.
     fn find(&self, columns: &[Vec<Element>], at: usize) -> Option<usize> {
         match self {
-            Self::Counted(table) => {
-                let row = (columns[0][at] - table[0][0]).as_canonical_u32() as usize;
+            Self::Counted(table, each) => {
+                let row = Self::place(table, *each, columns, at);
                 let same = row < table[0].len()
                     && table.iter().zip(columns).all(|(rows, tuples)| rows[row] == tuples[at]);
                 same.then_some(row)

@@ -24,7 +24,7 @@ use crate::field::Element;
 use crate::form::{self, Columns, Form, Memo};
 use crate::level::Level;
 use crate::lookups::{self, Looked, Lookups, NotInTable, Pulled, Table, Witness};
-use crate::maps::{LIMB_BITS, Map, Plus, Sum, Term, limbs_of, narrow, signed};
+use crate::maps::{LIMB_BITS, Map, Moved, Plus, Sum, Term, limbs_of, narrow, signed};
 use crate::order::{Order, Runs};
 use crate::weights::{BadShape, Parameters, Registered};
 
@@ -246,8 +246,8 @@ impl std::fmt::Debug for Registering {
 enum Fill {
     /// Limbs of what a form yields, which is not negative.
     Limbs { start: usize, form: Arc<dyn Form>, bits: u32 },
-    /// Magnitudes.
-    Magnitudes { start: usize, form: Arc<dyn Form> },
+    /// What the magnitudes of several lists add up to.
+    Magnitudes { start: usize, forms: Vec<Arc<dyn Form>> },
     /// Numbers that follow.
     Numbers { start: usize, numbers: Numbers },
 }
@@ -271,6 +271,25 @@ pub enum NotRegistrable {
     TooLarge(#[from] TooLarge),
 }
 
+/// Weights from which on two are looked up at once: a table of all pairs of bytes has 2^16 rows.
+const WEIGHTS_OF_PAIRS: usize = if cfg!(test) { 1 << 12 } else { 1 << 18 };
+
+/// The elements of lines of so many, taken `each` at a time: the first of them, the second, and so on, zero where a line has ended.
+fn every(lines: &Arc<dyn Form>, length: usize, each: usize) -> Vec<Arc<dyn Form>> {
+    if each == 1 {
+        return vec![Arc::clone(lines)];
+    }
+    let of = |which: usize| -> Arc<dyn Form> {
+        let line = |line: usize| {
+            let places = (which..length.next_multiple_of(each)).step_by(each);
+            places.map(move |at| (at < length).then(|| narrow(line * length + at)))
+        };
+        let from = (0..lines.count() / length).flat_map(line).collect();
+        Arc::new(Moved { operand: Arc::clone(lines), from, constant: 0 })
+    };
+    (0..each).map(of).collect()
+}
+
 /// Builds the content of a registration.
 struct Builder {
     content: usize,
@@ -286,7 +305,8 @@ enum Rows {
     Range(u32),
     /// From 0 to that.
     UpTo(u32),
-    Magnitudes,
+    /// So many weights, and what their magnitudes add up to.
+    Magnitudes(usize),
     Held(usize),
 }
 
@@ -354,25 +374,29 @@ impl Registering {
         let column = |parameter: u32, constant: u64, factor: Element| -> Arc<dyn Form> {
             Arc::new(Runs { runs: order.runs(parameter), constant: Element::from_u64(constant), factor })
         };
-        // Each weight's magnitudes, which show its range as well.
+        // The magnitudes of each weight, or of two neighbours of a channel, which show its range as well.
         let mut magnitudes: BTreeMap<u32, Arc<dyn Form>> = BTreeMap::new();
+        let weights = layers(graph).map(|(weight, _)| graph.parameters()[weight.0 as usize].shape().count());
+        let each = if weights.sum::<usize>() < WEIGHTS_OF_PAIRS { 1 } else { 2 };
         for ((weight, requantise), reach) in layers(graph).zip(&registration.reaches) {
             let tensor = &graph.parameters()[weight.0 as usize];
-            let count = tensor.shape().count();
+            let depth = depth(tensor);
+            let (lines, of_line) = (tensor.shape().count() / depth, depth.div_ceil(each));
             let magnitudes = magnitudes.entry(weight.0).or_insert_with(|| {
-                let start = builder.column(count);
                 let own = column(weight.0, 0, Element::ONE);
-                builder.fills.push(Fill::Magnitudes { start, form: Arc::clone(&own) });
-                let magnitudes: Arc<dyn Form> = Arc::new(Columns::one(start, count));
-                builder.looked.push((Rows::Magnitudes, vec![own, Arc::clone(&magnitudes)]));
+                let forms = every(&own, depth, each);
+                let start = builder.column(lines * of_line);
+                let magnitudes: Arc<dyn Form> = Arc::new(Columns::one(start, lines * of_line));
+                let tuple = forms.iter().chain([&magnitudes]).map(Arc::clone).collect();
+                builder.looked.push((Rows::Magnitudes(each), tuple));
+                builder.fills.push(Fill::Magnitudes { start, forms });
                 magnitudes
             });
             // What is left of each channel's limit.
-            let depth = depth(tensor);
-            let limits = limits(*reach, requantise, count / depth);
+            let limits = limits(*reach, requantise, lines);
             let bits = limits.iter().max().map_or(0, |most| most.max(&1).ilog2() + 1);
-            let moves = (0..count).map(|at| (narrow(at / depth), narrow(at))).collect();
-            let range = Interval { low: 0, high: 1 << 7 };
+            let moves = (0..lines * of_line).map(|at| (narrow(at / of_line), narrow(at))).collect();
+            let range = Interval { low: 0, high: i64::from(narrow(each)) << 7 };
             let operand = Arc::clone(magnitudes);
             let term = Term { operand, range, map: Map::Moves(moves), factor: -1 };
             let limits = limits.into_iter().map(|limit| i32::try_from(limit).expect("below 2^30"));
@@ -430,10 +454,16 @@ impl Registering {
                     tables.push(table);
                     continue;
                 }
-                Rows::Magnitudes => {
-                    let values = || -128..128i32;
-                    let magnitudes = values().map(|value| Element::from_u32(value.unsigned_abs()));
-                    vec![values().map(Element::from_i32).collect(), magnitudes.collect()]
+                Rows::Magnitudes(each) => {
+                    let rows = 0..1usize << (8 * each);
+                    let byte = |row: usize, which: usize| {
+                        i32::try_from(row >> (8 * (each - 1 - which)) & 0xff).expect("a byte") - 128
+                    };
+                    let magnitude = |row| (0..each).map(|which| byte(row, which).unsigned_abs()).sum::<u32>();
+                    let bytes = (0..each)
+                        .map(|which| rows.clone().map(|row| Element::from_i32(byte(row, which))).collect());
+                    let magnitudes = rows.clone().map(|row| Element::from_u32(magnitude(row))).collect();
+                    bytes.chain([magnitudes]).collect()
                 }
             };
             let multiplicities = content;
@@ -486,10 +516,12 @@ impl Registering {
         parameters.begin(&mut content);
         for fill in &self.fills {
             match fill {
-                Fill::Magnitudes { start, form } => {
-                    let values = form::values(form, &content);
-                    for (at, value) in values.iter().enumerate() {
-                        content[start + at] = Element::from_i64(signed(*value).abs());
+                Fill::Magnitudes { start, forms } => {
+                    for form in forms {
+                        let values = form::values(form, &content);
+                        for (at, value) in values.iter().enumerate() {
+                            content[start + at] += Element::from_i64(signed(*value).abs());
+                        }
                     }
                 }
                 Fill::Numbers { start, numbers } => {

@@ -38,21 +38,27 @@ fn shape(axes: &[usize]) -> Shape {
 
 /// A perceptron with weights that look like trained ones, 30-16-2, as the shipped one is.
 fn perceptron() -> Arc<Graph> {
+    perceptron_of(30, 16)
+}
+
+/// The same of other lengths.
+fn perceptron_of(inputs: usize, width: usize) -> Arc<Graph> {
     let weights = |count: usize, step: usize| -> Data {
         Data::I8(
             (0..count).map(|i| i8::try_from(i * step % 255).map_or(-((i * 7 % 127) as i8), |v| v)).collect(),
         )
     };
     let tensor = |axes: &[usize], data| Tensor::new(shape(axes), data).expect("filled");
-    let mut builder = Builder::new(vec![ValueType { dtype: DType::I8, shape: shape(&[1, 30]) }]);
+    let mut builder = Builder::new(vec![ValueType { dtype: DType::I8, shape: shape(&[1, inputs]) }]);
     let x = builder.input(0);
-    let weight = builder.parameter(tensor(&[16, 30], weights(480, 37)));
-    let bias = builder.parameter(tensor(&[16], Data::I32((0..16).map(|i| i * 1000 - 8000).collect())));
+    let weight = builder.parameter(tensor(&[width, inputs], weights(width * inputs, 37)));
+    let biases = (0..i32::try_from(width).expect("small")).map(|i| i % 16 * 1000 - 8000);
+    let bias = builder.parameter(tensor(&[width], Data::I32(biases.collect())));
     let requantise =
         Requantise { multipliers: vec![201], shifts: vec![18], low: 0, high: 127, output: DType::I8 };
     let hidden = Primitive::Linear { weight, bias, requantise };
     let hidden = builder.push("hidden", hidden, &[x]).expect("valid");
-    let weight = builder.parameter(tensor(&[2, 16], weights(32, 91)));
+    let weight = builder.parameter(tensor(&[2, width], weights(2 * width, 91)));
     let bias = builder.parameter(tensor(&[2], Data::I32(vec![500, -500])));
     let requantise = Requantise {
         multipliers: vec![1, 3],
@@ -933,7 +939,18 @@ fn random_graphs_with_private_parameters_are_proven_or_refused_by_name() {
 
 #[test]
 fn parameters_are_registered_within_their_bounds_and_in_no_tighter_ones() {
-    let owned = Owned::new(Case::new(perceptron(), 1), 1).expect("small");
+    check_bounds(perceptron());
+}
+
+#[test]
+fn many_weights_are_registered_two_and_two_within_their_bounds_and_in_no_tighter_ones() {
+    // Of each channel one is left over, of the second layer none.
+    check_bounds(perceptron_of(65, 64));
+}
+
+/// Registers a perceptron: within its bounds, and in no tighter ones, and no weight that is no byte.
+fn check_bounds(graph: Arc<Graph>) {
+    let owned = Owned::new(Case::new(graph, 1), 1).expect("small");
     let prove = |registration: &Registration| {
         let registering =
             Registering::new(&owned.blind, registration).expect("fits").with_parameters(&owned.parameters);
@@ -968,6 +985,26 @@ fn parameters_are_registered_within_their_bounds_and_in_no_tighter_ones() {
         change(&mut tighter);
         assert_eq!(prove(&tighter).err(), Some("outside"), "change {which}");
         assert!(check(&tighter, &argument).is_err(), "change {which}");
+    }
+    // A weight that is no byte, whatever is said of its magnitude; its neighbour making up for it; one that is a byte.
+    let registered = |places: &[(usize, i32)]| {
+        let mut elements = registration::elements(&owned.case.graph);
+        places.iter().for_each(|(place, weight)| elements[*place] = Element::from_i32(*weight));
+        let shape = owned.registration.registered.shape;
+        let parameters = Arc::new(Parameters::in_shape(shape, &elements, &Secret::new([2; 32])));
+        let registration =
+            Registration { registered: parameters.registered().clone(), ..owned.registration.clone() };
+        let of = || Registering::new(&owned.blind, &registration).expect("fits");
+        let registering = of().with_parameters(&parameters);
+        let argument = argued(&registering, &registering.supposed());
+        argument::verify(&of(), &argument, Transcript::of_test(), &mut rng(8)).is_ok()
+    };
+    let elements = registration::elements(&owned.case.graph);
+    let pair = [0, 1].map(|place| i32::try_from(crate::maps::signed(elements[place])).expect("a byte"));
+    assert!(registered(&[(0, pair[0]), (1, pair[1])]));
+    for far in [[(0, 200), (1, pair[1])], [(0, pair[0]), (1, -300)], [(0, pair[0] + 256), (1, pair[1] - 256)]]
+    {
+        assert!(!registered(&far), "{far:?}");
     }
 }
 
