@@ -246,18 +246,18 @@ impl Form for Sum {
         for term in &self.terms {
             let factor = Element::from_i32(term.factor);
             match &term.map {
-                Map::Moves(moves) if term.factor == 1 => {
+                Map::Moves(moves) => {
                     let pulled = to.of(&term.operand);
-                    moves.iter().for_each(|(to, from)| pulled[*from as usize] += weights[*to as usize]);
+                    let moves = moves.iter().map(|(to, from)| (weights[*to as usize], *from as usize));
+                    match term.factor {
+                        1 => moves.for_each(|(weight, from)| pulled[from] += weight),
+                        -1 => moves.for_each(|(weight, from)| pulled[from] -= weight),
+                        _ => moves.for_each(|(weight, from)| pulled[from] += weight * factor),
+                    }
                 }
                 map => {
                     let mut pulled = vec![Challenge::ZERO; term.operand.count()];
-                    match map {
-                        Map::Moves(moves) => moves
-                            .iter()
-                            .for_each(|(to, from)| pulled[*from as usize] += weights[*to as usize]),
-                        map => map.fold(weights, &map.factors(), &mut pulled),
-                    }
+                    map.fold(weights, &map.factors(), &mut pulled);
                     to.add(&term.operand, pulled.into_iter().map(|weight| weight * factor));
                 }
             }
