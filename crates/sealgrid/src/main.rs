@@ -8,6 +8,7 @@ mod commands;
 mod data;
 mod engines;
 mod failure;
+mod files;
 mod home;
 mod kept;
 mod local_grid;
