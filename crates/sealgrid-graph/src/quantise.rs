@@ -56,6 +56,12 @@ pub enum QuantiseError {
         /// The node.
         node: String,
     },
+    /// An element of a record is not finite.
+    #[error("record {record}: an element is infinite or not a number")]
+    Record {
+        /// The record, counted from 0.
+        record: usize,
+    },
     /// An operation without an integer counterpart.
     #[error("node {node}: {why}")]
     Unsupported {
@@ -85,11 +91,21 @@ impl QuantiseError {
         match self {
             Self::NoCalibration | Self::Calibration(_) => "E-IMP-56",
             Self::NotFinite { .. } => "E-IMP-57",
+            Self::Record { .. } => "E-DAT-52",
             Self::Unsupported { .. } => "E-IMP-58",
             Self::Graph(error) => error.code(),
             Self::Range(error) => error.code(),
             Self::Execute(error) => error.code(),
             Self::Several(problems) => problems.first().map_or("E-IMP-58", Self::code),
+        }
+    }
+
+    /// Refuses records that no client could encode.
+    fn check_records(records: &[Vec<Tensor>]) -> Result<(), Self> {
+        let is_finite = |tensor: &Tensor| tensor.elements().iter().all(|element| element.is_finite());
+        match records.iter().position(|record| !record.iter().all(is_finite)) {
+            Some(record) => Err(Self::Record { record }),
+            None => Ok(()),
         }
     }
 
@@ -152,6 +168,7 @@ pub fn quantise(
     executor: &dyn Executor,
 ) -> Result<Quantised, QuantiseError> {
     let calibration = &calibration[..calibration.len().min(CALIBRATION_MAX)];
+    QuantiseError::check_records(calibration)?;
     let (observed, expected) = observe(graph, calibration)?;
     let candidates = [
         (Width::Narrow, Clipping::Largest),
@@ -341,6 +358,9 @@ impl Quantised {
     }
 
     /// Encodes float records, as a client would.
+    ///
+    /// # Panics
+    /// On an element that is not finite.
     #[must_use]
     pub fn encode(&self, records: &[Vec<Tensor>]) -> Vec<Batch> {
         let names = Names {

@@ -84,6 +84,9 @@ fn roots(authority: &[u8], log: &[u8]) -> Result<TrustRoots, String> {
 mod tests {
     use super::*;
 
+    /// Readable as a receipt, whatever is wrong with it.
+    const RECEIPT: &[u8] = include_bytes!("../../../vectors/receipt/RCP-20-policy.receipt");
+
     fn said(files: &[(u32, &[u8])]) -> (u8, String) {
         let mut desk = Desk::new();
         for (file, bytes) in files {
@@ -111,7 +114,7 @@ mod tests {
         type Files<'a> = &'a [(u32, &'a [u8])];
         let cases: [(Files<'_>, &str); 6] = [
             (&[], "no file was given"),
-            (&[(0, b"x")], "a receipt rests on trust roots"),
+            (&[(0, RECEIPT)], "a receipt rests on trust roots"),
             (&[(0, b"SGP1")], "a proof is checked with its model"),
             (&[(0, b"x"), (2, b"")], "trust roots are two files"),
             (&[(0, b"x"), (2, b"00"), (3, b"")], "authority.key is not in the format"),

@@ -6,7 +6,7 @@ use sealgrid_protocol::machine::Millis;
 use serde_json::{Value, json};
 
 use crate::proofs::{self, Rejected};
-use crate::{TrustRoots, verify};
+use crate::{TrustRoots, unreadable, verify};
 
 /// What a verdict may rest on beside the file itself.
 #[derive(Clone, Copy, Debug, Default)]
@@ -53,6 +53,10 @@ pub fn judge(file: &[u8], given: &Given<'_>) -> Result<Value, NotGiven> {
     }
     if file.starts_with(proofs::REGISTERED_MAGIC) {
         return Ok(said(proofs::judge_registered(file)));
+    }
+    // What is no receipt rests on nothing.
+    if let Some(verdict) = unreadable(file) {
+        return Ok(verdict.json());
     }
     let roots = given.roots.ok_or(NotGiven::Roots)?;
     let at = given.at.ok_or(NotGiven::Time)?;

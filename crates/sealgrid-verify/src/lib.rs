@@ -37,4 +37,4 @@ pub mod fuzz;
 
 pub use roots::{ROOTS_BYTES_MAX, RootsError, TrustRoots, fuzz_parse};
 pub use verdict::{Branch, Verdict};
-pub use verify::{Disclosure, verify};
+pub use verify::{Disclosure, unreadable, verify};

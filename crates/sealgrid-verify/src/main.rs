@@ -1,7 +1,8 @@
 //! `sealgrid-verify`: the verifier and nothing else, for whoever wants to audit or to ship no more than that. Receipts, proofs and registered
 //! models in, a verdict a line out, as JSON.
 
-use std::io::{Write as _, stderr, stdout};
+use std::fs::File;
+use std::io::{Read as _, Write as _, stderr, stdout};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -70,13 +71,13 @@ impl Asked {
 
     /// Prints a verdict on each file; whether all are accepted.
     fn judge_all(&self) -> Result<bool, String> {
-        let model = self.model.as_deref().map(read).transpose()?;
+        let model = self.model.as_deref().map(|model| read(model, MODEL_MIB_MAX)).transpose()?;
         let roots = self.roots()?;
         let now = || SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_millis().try_into().ok();
         let given = Given { model: model.as_deref(), roots: roots.as_ref(), at: self.at.or_else(now) };
         let mut all = true;
         for path in &self.files {
-            let mut verdict = files::judge(&read(path)?, &given).map_err(asked_for)?;
+            let mut verdict = files::judge(&read(path, JUDGED_MIB_MAX)?, &given).map_err(asked_for)?;
             verdict["file"] = path.display().to_string().into();
             all &= files::is_accepted(&verdict);
             writeln!(stdout(), "{verdict}")
@@ -107,6 +108,21 @@ fn asked_for(missing: NotGiven) -> String {
     format!("{missing}: {option}")
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, String> {
-    std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))
+/// Most bytes of a file that is judged: as many as receipts, proofs and registered models may have.
+const JUDGED_MIB_MAX: u64 = 64;
+/// Most bytes of a model.
+const MODEL_MIB_MAX: u64 = 1024;
+
+/// Reads a file, or no more of it than its kind may have.
+fn read(path: &Path, mebibytes_max: u64) -> Result<Vec<u8>, String> {
+    let most = mebibytes_max << 20;
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(most + 1).read_to_end(&mut bytes));
+    match read {
+        Err(error) => Err(format!("{}: {error}", path.display())),
+        Ok(length) if length as u64 > most => {
+            Err(format!("{} is larger than {mebibytes_max} MiB", path.display()))
+        }
+        Ok(_) => Ok(bytes),
+    }
 }

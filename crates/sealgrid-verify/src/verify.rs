@@ -1,12 +1,13 @@
 //! One pass over a receipt file, from bytes to verdict.
 
 use sealgrid_graph::execute::Batch;
+use sealgrid_graph::model;
 use sealgrid_graph::proving::{Verifier, Verifiers};
 use sealgrid_protocol::claims::{Claims, EvidenceKind, Fault, FaultKind};
 use sealgrid_protocol::machine::Millis;
 use sealgrid_protocol::names::{Protection, Verification};
 use sealgrid_protocol::policy::Policy;
-use sealgrid_protocol::receipt::{Context, Finding, Judge, Opening, ReceiptFile, Status, utc};
+use sealgrid_protocol::receipt::{Context, FileError, Finding, Judge, Opening, ReceiptFile, Status, utc};
 use sealgrid_seal::identity::PublicIdentity;
 
 use crate::judges::{self, CheckpointJudge, HeaderJudge, PolicyJudge, ProofJudge, VotesJudge};
@@ -78,10 +79,32 @@ pub fn verify(
     Verdict { claims: Some(claims), branches }
 }
 
+/// The verdict on what cannot be read as a receipt, whatever trust roots, time and disclosure would be; `None` for what can.
+#[must_use]
+pub fn unreadable(file: &[u8]) -> Option<Verdict> {
+    let error = ReceiptFile::decode(file).err()?;
+    let findings = vec![not_readable(file, &error)];
+    Some(Verdict { claims: None, branches: vec![Branch { about: "receipt", findings }] })
+}
+
+/// What is said of bytes that are no receipt: of those that do not even begin as one, that they are of no kind that is verified.
+fn not_readable(file: &[u8], error: &FileError) -> Finding {
+    let why = match file {
+        _ if ReceiptFile::begins(file) => error.to_string(),
+        [] => "the file is empty".to_owned(),
+        _ if file.starts_with(&model::MAGIC) => {
+            "the file is a model, weights included: proofs are checked with it, and it is none".to_owned()
+        }
+        _ => "the file is neither a receipt, a proof nor a registered model".to_owned(),
+    };
+    Finding::new(error.rule(), Status::Fails, why)
+}
+
 /// The file and its claims, when nothing forbids to look further.
 fn read(file: &[u8], at: Millis, findings: &mut Vec<Finding>) -> Option<(ReceiptFile, Claims)> {
     let fails = |rule, error: &dyn std::error::Error| Finding::new(rule, Status::Fails, error.to_string());
-    let file = ReceiptFile::decode(file).map_err(|error| findings.push(fails(error.rule(), &error))).ok()?;
+    let decoded = ReceiptFile::decode(file);
+    let file = decoded.map_err(|error| findings.push(not_readable(file, &error))).ok()?;
     findings.push(Finding::new("RCP-01", Status::Holds, "the file is whole and in its one spelling"));
     let claims = file.claims().map_err(|error| findings.push(fails(error.rule(), &error))).ok()?;
     let signed = format!("signed by node {}, which cannot deny it", claims.issuer.short());

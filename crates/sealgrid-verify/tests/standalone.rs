@@ -127,6 +127,29 @@ fn receipts_are_judged_under_the_roots_of_a_folder() {
 }
 
 #[test]
+fn what_is_no_kind_of_file_is_rejected_without_roots() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let cut = Fixture::unanimous().file().encode();
+    for (bytes, why) in [
+        (&b""[..], "the file is empty"),
+        (b"dear hospital", "the file is neither a receipt, a proof nor a registered model"),
+        (b"SGM1", "the file is a model, weights included: proofs are checked with it, and it is none"),
+        (&cut[..999], "not a receipt file: malformed at byte 0"),
+    ] {
+        let rejected = run(&[&write(folder.path(), "some", bytes)]);
+        let verdict = &verdicts(&rejected)[0];
+        assert_eq!((rejected.status.code(), &verdict["code"]), (Some(4), &"E-VER-01".into()), "{why}");
+        assert_eq!(verdict["branches"][0]["findings"][0]["text"], why);
+    }
+    // What begins as a receipt and is one rests on them.
+    let receipt = run(&[&write(folder.path(), "some", &cut)]);
+    assert_eq!((receipt.status.code(), receipt.stdout.len()), (Some(2), 0));
+    // No more is read of a file than any is long.
+    let endless = run(&["/dev/zero"]);
+    assert!(String::from_utf8_lossy(&endless.stderr).contains("/dev/zero is larger than 64 MiB"));
+}
+
+#[test]
 fn what_is_missing_is_asked_for() {
     for arguments in [&[][..], &["--roots"], &["--at", "now", "x"], &["--colour", "x"], &["/no/such/file"]] {
         let output = run(arguments);

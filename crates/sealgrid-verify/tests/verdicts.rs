@@ -301,7 +301,7 @@ fn a_verdict_has_a_stable_json_form() {
     ]
     "#);
     let rejected = verify(b"no receipt", &roots(), NOW, None, None).json();
-    insta::assert_snapshot!(serde_json::to_string(&rejected).expect("plain values"), @r#"{"accepted":false,"branches":[{"about":"receipt","findings":[{"code":"E-VER-01","id":"RCP-01","status":"fails","text":"not a receipt file: malformed at byte 0"}]}],"claims":null,"code":"E-VER-01","exit":4,"version":1}"#);
+    insta::assert_snapshot!(serde_json::to_string(&rejected).expect("plain values"), @r#"{"accepted":false,"branches":[{"about":"receipt","findings":[{"code":"E-VER-01","id":"RCP-01","status":"fails","text":"the file is neither a receipt, a proof nor a registered model"}]}],"claims":null,"code":"E-VER-01","exit":4,"version":1}"#);
 }
 
 #[test]

@@ -10,7 +10,6 @@ use sealgrid_graph::model::{ModelCommitment, PublicModel};
 use sealgrid_node::api::{self, Description};
 use sealgrid_node::client::{ClientError, ClientOptions, GridClient, Job, Keep, Outcome, Progress, Resumed};
 use sealgrid_node::directory::Loaded;
-use sealgrid_node::folder::write_durably;
 use sealgrid_protocol::directory::VerifiedDirectory;
 use sealgrid_protocol::job::client::{ClientEffect, ClientEvent, ClientMachine};
 use sealgrid_protocol::log::note::Note;
@@ -24,6 +23,7 @@ use sealgrid_verify::{Disclosure, TrustRoots, Verdict, verify};
 
 use crate::data::{Cell, Records, Results};
 use crate::failure::{Failure, unreadable, unwritable};
+use crate::files::{self, Place};
 use crate::home::Home;
 use crate::local_grid::LocalGrid;
 use crate::{commands, engines, roots};
@@ -338,20 +338,33 @@ pub fn decode(outputs: &[Batch], public: &PublicModel, records: &Records) -> Res
     Results { columns, rows }
 }
 
-/// Writes what is readable by its owner alone, in place of whatever is there.
-pub fn write_secret(path: &Path, bytes: &SecretBytes) -> Result<(), Failure> {
-    write_durably(path, bytes.expose()).map_err(|error| unwritable(path, &error))
+/// Where a receipt and its opening will be kept.
+pub struct KeptAt {
+    places: [Place; 2],
+    kept: Kept,
 }
 
-/// Writes receipt and opening; the opening is readable by its owner alone.
-pub fn keep(outcome: &Outcome, receipt: PathBuf) -> Result<Kept, Failure> {
-    if let Some(folder) = receipt.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        std::fs::create_dir_all(folder).map_err(|error| unwritable(folder, &error))?;
+impl KeptAt {
+    /// The receipt under this name, in a folder that is made if need be; the opening beside it, readable by its owner alone.
+    pub fn new(receipt: PathBuf) -> Result<Self, Failure> {
+        let opening = receipt.with_extension("opening");
+        files::apart(&[], &[&receipt, &opening])?;
+        if let Some(folder) = receipt.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            std::fs::create_dir_all(folder).map_err(|error| unwritable(folder, &error))?;
+        }
+        Ok(Self {
+            places: [Place::open(&receipt)?, Place::secret(&opening)?],
+            kept: Kept { receipt, opening },
+        })
     }
-    std::fs::write(&receipt, outcome.file.encode()).map_err(|error| unwritable(&receipt, &error))?;
-    let opening = receipt.with_extension("opening");
-    write_secret(&opening, &outcome.opening.encode())?;
-    Ok(Kept { receipt, opening })
+
+    /// Writes both, or none.
+    pub fn keep(self, outcome: &Outcome) -> Result<Kept, Failure> {
+        let [receipt, opening] = &self.places;
+        let secret = outcome.opening.encode();
+        files::put(&[(receipt, &outcome.file.encode()), (opening, secret.expose())])?;
+        Ok(self.kept)
+    }
 }
 
 /// A policy from a file, or from flags.

@@ -3,13 +3,11 @@
 //! A file becomes a [`Records`]: named columns of finite numbers. What is wrong with a file is said with
 //! its row and column, and nothing is sent anywhere before the whole file is read.
 
-use std::io::Read as _;
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::failure::{Failure, unreadable, unwritable};
+use crate::failure::Failure;
 
-/// Largest data file that is read: 1 GiB.
-pub const BYTES_MAX: u64 = 1 << 30;
 /// Most columns of a record.
 const COLUMNS_MAX: usize = 1 << 16;
 
@@ -25,19 +23,13 @@ pub struct Records {
 }
 
 impl Records {
-    /// Reads a data file; the format follows the extension. `id_column` is kept apart as text.
-    pub fn read(path: &Path, id_column: Option<&str>) -> Result<Self, Failure> {
-        let bytes = read_bounded(path)?;
-        Self::parse(&bytes, extension(path), id_column).map_err(|failure| failure.context(path))
-    }
-
     /// Reads the bytes of a data file; `extension` names the format.
     pub fn parse(bytes: &[u8], extension: &str, id_column: Option<&str>) -> Result<Self, Failure> {
         let records = match extension {
             "csv" => from_csv(bytes, id_column),
             "npy" => from_npy(bytes),
             "json" => from_json(bytes, id_column),
-            other => Err(Failure::new("E-DAT-01", format!("data format `{other}` is not known"))
+            other => Err(Failure::new("E-DAT-01", format!("data format `{}` is not known", shown(other)))
                 .why("known are .csv (with a header), .npy and .json")),
         }?;
         if records.rows.is_empty() {
@@ -95,6 +87,31 @@ pub enum Cell {
     Text(String),
 }
 
+/// A format of results.
+#[derive(Debug, Clone, Copy)]
+pub enum Format {
+    /// With a header.
+    Csv,
+    /// An array of objects, one a record.
+    Json,
+    /// The numeric columns.
+    Npy,
+}
+
+impl Format {
+    /// By the extension.
+    pub fn of(path: &Path) -> Result<Self, Failure> {
+        match extension(path) {
+            "csv" => Ok(Self::Csv),
+            "json" => Ok(Self::Json),
+            "npy" => Ok(Self::Npy),
+            other => Err(Failure::new("E-DAT-01", format!("data format `{}` is not known", shown(other)))
+                .why("known are .csv, .npy and .json")
+                .hint(format!("name the file {}", path.with_extension("csv").display()))),
+        }
+    }
+}
+
 /// Results with named columns.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Results {
@@ -105,18 +122,13 @@ pub struct Results {
 }
 
 impl Results {
-    /// Writes the results; the format follows the extension. `.npy` holds the numeric columns.
-    pub fn write(&self, path: &Path) -> Result<(), Failure> {
-        let bytes = match extension(path) {
-            "csv" => self.to_csv()?,
-            "json" => format!("{:#}\n", self.to_json()).into_bytes(),
-            "npy" => self.to_npy()?,
-            other => {
-                return Err(Failure::new("E-DAT-01", format!("data format `{other}` is not known"))
-                    .why("known are .csv, .npy and .json"));
-            }
-        };
-        std::fs::write(path, bytes).map_err(|error| unwritable(path, &error))
+    /// The bytes of a file.
+    pub fn to_bytes(&self, format: Format) -> Result<Vec<u8>, Failure> {
+        match format {
+            Format::Csv => self.to_csv(),
+            Format::Json => Ok(format!("{:#}\n", self.to_json()).into_bytes()),
+            Format::Npy => self.to_npy(),
+        }
     }
 
     /// An array of objects, one a record.
@@ -190,24 +202,29 @@ fn shortened(names: &[&str]) -> String {
     if names.len() > SHOWN { format!("{shown}, … ({} in all)", names.len()) } else { shown }
 }
 
-fn extension(path: &Path) -> &str {
+/// The extension that names a format.
+pub fn extension(path: &Path) -> &str {
     path.extension().and_then(std::ffi::OsStr::to_str).unwrap_or("")
 }
 
-fn read_bounded(path: &Path) -> Result<Vec<u8>, Failure> {
-    let file = std::fs::File::open(path).map_err(|error| unreadable(path, &error))?;
-    let mut bytes = Vec::new();
-    file.take(BYTES_MAX + 1).read_to_end(&mut bytes).map_err(|error| unreadable(path, &error))?;
-    if bytes.len() as u64 > BYTES_MAX {
-        return Err(too_large(path));
+/// Most characters of a name from a file that are repeated.
+const NAME_SHOWN: usize = 40;
+
+/// A name from a file as it may stand in a message: on one line, and not longer than one.
+fn shown(name: &str) -> String {
+    let mut shown: String = name.chars().take(NAME_SHOWN).flat_map(char::escape_debug).collect();
+    if name.chars().nth(NAME_SHOWN).is_some() {
+        shown.push('…');
     }
-    Ok(bytes)
+    shown
 }
 
-/// A data file longer than [`BYTES_MAX`].
-pub fn too_large(path: &Path) -> Failure {
-    Failure::new("E-RES-01", format!("{} is larger than 1 GiB", path.display()))
-        .hint("split the file and run the parts one after the other")
+/// What a column is called in a message: its name, unless that is a number, and so perhaps a value of a record in a file without a header.
+fn called(columns: &[String], at: usize) -> String {
+    match &columns[at] {
+        name if name.parse::<f64>().is_ok() => format!("number {}", at + 1),
+        name => shown(name),
+    }
 }
 
 fn from_csv(bytes: &[u8], id_column: Option<&str>) -> Result<Records, Failure> {
@@ -226,7 +243,7 @@ fn from_csv(bytes: &[u8], id_column: Option<&str>) -> Result<Records, Failure> {
                 ids.push(field.to_owned());
             } else {
                 // header is line 1, so the first record stands in row 2 of a spreadsheet
-                row.push(number(field, index + 2, &header[at])?);
+                row.push(number(field, index + 2, || called(&header, at))?);
             }
         }
         rows.push(row);
@@ -255,14 +272,15 @@ fn check_header(columns: &[String]) -> Result<(), Failure> {
             format!("{} columns, allowed are 1 to {COLUMNS_MAX}", columns.len()),
         ));
     }
-    let mut sorted: Vec<&String> = columns.iter().collect();
-    sorted.sort_unstable();
-    if let Some(pair) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
-        return Err(Failure::new("E-DAT-05", format!("column `{}` appears twice", pair[0])));
-    }
     if columns.iter().all(|column| column.parse::<f64>().is_ok()) {
         return Err(Failure::new("E-DAT-05", "the first row holds numbers where column names are expected")
             .hint("add a header row; see `sealgrid model inspect MODEL.sgm` for the names"));
+    }
+    let mut first = BTreeMap::new();
+    for (at, column) in columns.iter().enumerate() {
+        if first.insert(column, at).is_some() {
+            return Err(Failure::new("E-DAT-05", format!("column `{}` appears twice", called(columns, at))));
+        }
     }
     Ok(())
 }
@@ -281,16 +299,17 @@ fn without(header: &[String], at: Option<usize>) -> Vec<String> {
     header.iter().enumerate().filter(|(index, _)| Some(*index) != at).map(|(_, name)| name.clone()).collect()
 }
 
-fn number(field: &str, row: usize, column: &str) -> Result<f64, Failure> {
+fn number(field: &str, row: usize, column: impl Fn() -> String) -> Result<f64, Failure> {
+    let wrong = |what| Failure::new("E-DAT-02", format!("row {row} column {}: {what}", column()));
     match field.parse::<f64>() {
         Ok(number) if number.is_finite() => Ok(number),
-        Ok(_) => Err(Failure::new("E-DAT-02", format!("row {row} column {column}: not a finite number"))
-            .hint("remove the row or fill in the value; nothing was sent")),
-        Err(_) if field.is_empty() => {
-            Err(Failure::new("E-DAT-02", format!("row {row} column {column}: empty"))
-                .hint("remove the row or fill in the value; nothing was sent"))
+        Ok(_) => {
+            Err(wrong("not a finite number").hint("remove the row or fill in the value; nothing was sent"))
         }
-        Err(_) => Err(Failure::new("E-DAT-02", format!("row {row} column {column}: not a number"))
+        Err(_) if field.is_empty() => {
+            Err(wrong("empty").hint("remove the row or fill in the value; nothing was sent"))
+        }
+        Err(_) => Err(wrong("not a number")
             .hint("name a text column that identifies records with --id-col; nothing was sent")),
     }
 }
@@ -314,6 +333,10 @@ fn from_npy(bytes: &[u8]) -> Result<Records, Failure> {
     // a header that claims more elements than the file has bytes is a lie
     if length.is_none_or(|length| length > bytes.len() as u64) {
         return Err(malformed("the header claims more elements than the file holds".to_owned()));
+    }
+    let held = bytes.len() - header.len();
+    if length.is_some_and(|length| length != held as u64) && file.dtype().num_bytes().is_some() {
+        return Err(malformed("the file holds more or fewer bytes than its header says".to_owned()));
     }
     let flat = npy_numbers(file).map_err(malformed)?;
     let records = usize::try_from(shape[0]).unwrap_or(0);
@@ -364,11 +387,18 @@ fn widen<T: Into<f64>>(values: Vec<T>) -> Vec<f64> {
 
 fn from_json(bytes: &[u8], id_column: Option<&str>) -> Result<Records, Failure> {
     let malformed = |why: String| Failure::new("E-DAT-05", "not a JSON file of records").why(why);
-    let rows: Vec<serde_json::Map<String, serde_json::Value>> =
-        serde_json::from_slice(bytes).map_err(|error| {
-            malformed(format!("expected [{{\"column\": number, …}}, …]; line {}", error.line()))
-        })?;
-    let header: Vec<String> = rows.first().map(|row| row.keys().cloned().collect()).unwrap_or_default();
+    let rows: Vec<JsonRow> = serde_json::from_slice(bytes).map_err(|error| {
+        let expected = match error.to_string().starts_with(NAMED_TWICE) {
+            true => NAMED_TWICE,
+            false => "expected [{\"column\": number, …}, …]",
+        };
+        malformed(format!("{expected}; line {}", error.line()))
+    })?;
+    let rows: Vec<_> = rows.into_iter().map(|row| row.0).collect();
+    let Some(first) = rows.first() else {
+        return Err(Failure::new("E-DAT-03", "the file holds no record"));
+    };
+    let header: Vec<String> = first.keys().cloned().collect();
     let id_at = position_of_id(&header, id_column)?;
     let columns = without(&header, id_at);
     check_header(&columns)?;
@@ -381,13 +411,13 @@ fn from_json(bytes: &[u8], id_column: Option<&str>) -> Result<Records, Failure> 
             ids.push(row.get(&header[at]).map(json_text).unwrap_or_default());
         }
         let mut numbers = Vec::with_capacity(columns.len());
-        for column in &columns {
+        for (at, column) in columns.iter().enumerate() {
             match row.get(column).and_then(serde_json::Value::as_f64) {
                 Some(number) if number.is_finite() => numbers.push(number),
                 _ => {
                     return Err(Failure::new(
                         "E-DAT-02",
-                        format!("record {index} column {column}: not a number"),
+                        format!("record {index} column {}: not a number", called(&columns, at)),
                     ));
                 }
             }
@@ -395,6 +425,36 @@ fn from_json(bytes: &[u8], id_column: Option<&str>) -> Result<Records, Failure> 
         out.push(numbers);
     }
     Ok(Records { columns: Some(columns), rows: out, ids: id_at.map(|_| ids) })
+}
+
+/// What a record is refused for that says a thing twice; which of the two would count is anybody's guess.
+const NAMED_TWICE: &str = "a record names a column twice";
+
+/// A record as it stands, with every name once.
+struct JsonRow(serde_json::Map<String, serde_json::Value>);
+
+impl<'de> serde::Deserialize<'de> for JsonRow {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Row;
+        impl<'de> serde::de::Visitor<'de> for Row {
+            type Value = JsonRow;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a record")
+            }
+
+            fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<JsonRow, A::Error> {
+                let mut row = serde_json::Map::new();
+                while let Some((name, value)) = map.next_entry::<String, _>()? {
+                    if row.insert(name, value).is_some() {
+                        return Err(serde::de::Error::custom(NAMED_TWICE));
+                    }
+                }
+                Ok(JsonRow(row))
+            }
+        }
+        from.deserialize_map(Row)
+    }
 }
 
 fn json_text(value: &serde_json::Value) -> String {
@@ -431,8 +491,21 @@ mod tests {
         check("a,b\n1,2,3\n", "E-DAT-05 not a CSV file");
         check("a,a\n1,2\n", "E-DAT-05 column `a` appears twice");
         check("1,2\n3,4\n", "E-DAT-05 the first row holds numbers where column names are expected");
+        // Without a header the first row holds values, which no message repeats.
+        check("7,7\n3,4\n", "E-DAT-05 the first row holds numbers where column names are expected");
+        check("a,7,7\n3,4,5\n", "E-DAT-05 column `number 3` appears twice");
+        check("a,7\n3,x\n", "E-DAT-02 row 2 column number 2: not a number");
+        // A name cannot clear the screen, nor fill it.
+        check("a,\u{1b}[2J\n1,x\n", "E-DAT-02 row 2 column \\u{1b}[2J: not a number");
+        let long = format!("{}\nx\n", "b".repeat(99));
+        check(&long, &format!("E-DAT-02 row 2 column {}…: not a number", "b".repeat(40)));
         let json = from_json(b"{", None).expect_err("not JSON");
         assert_eq!(json.code, "E-DAT-05");
+        for twice in ["[{\"a\":1,\"a\":2}]", "[{\"a\":1},{\"a\":1,\"a\":2}]"] {
+            let why = from_json(twice.as_bytes(), None).expect_err("which one?").why.expect("a reason");
+            assert!(why.starts_with(NAMED_TWICE), "{why}");
+        }
+        assert_eq!(from_json(b"[]", None).expect_err("no record").code, "E-DAT-03");
         let npy = from_npy(b"\x93NUMPY").expect_err("truncated");
         assert_eq!(npy.code, "E-DAT-05");
         // Headers that claim more than there is, in all three versions, are refused before room is made for them.
@@ -440,18 +513,6 @@ mod tests {
             let npy = from_npy(&[b"\x93NUMPY", claim, b"{"].concat()).expect_err("short");
             assert_eq!(npy.why.as_deref(), Some("the file is shorter than its header"));
         }
-    }
-
-    #[test]
-    fn files_that_do_not_exist_or_are_of_another_kind_are_refused() {
-        assert_eq!(Records::read(Path::new("/nowhere/a.csv"), None).expect_err("absent").code, "E-USE-01");
-        let dir = tempfile::tempdir().expect("a temporary folder");
-        let path = dir.path().join("a.xls");
-        std::fs::write(&path, "x").expect("written");
-        assert_eq!(Records::read(&path, None).expect_err("unknown").code, "E-DAT-01");
-        let path = dir.path().join("a.csv");
-        std::fs::write(&path, "a,b\n").expect("written");
-        assert_eq!(Records::read(&path, None).expect_err("empty").code, "E-DAT-03");
     }
 
     #[test]
@@ -474,8 +535,11 @@ mod tests {
             String::from_utf8(results.to_csv().expect("in memory")).expect("text"),
             "class,score\n\"benign, mild\",0.25\n"
         );
-        let npy = from_npy(&results.to_npy().expect("in memory")).expect("our own file");
-        assert_eq!(npy.rows, vec![vec![0.25]]);
+        let bytes = results.to_npy().expect("in memory");
+        assert_eq!(from_npy(&bytes).expect("our own file").rows, vec![vec![0.25]]);
+        for other in [&bytes[..bytes.len() - 1], &[&bytes[..], b"x"].concat()] {
+            assert_eq!(from_npy(other).expect_err("cut, or with more").code, "E-DAT-05");
+        }
         assert_eq!(results.to_json().to_string(), r#"[{"class":"benign, mild","score":0.25}]"#);
     }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use sealgrid_graph::execute::{Batch, Executor};
 use sealgrid_graph::fast::FastExecutor;
+pub use sealgrid_graph::model::MAGIC as MODEL_MAGIC;
 use sealgrid_graph::model::{Model, PublicModel};
 use sealgrid_graph::proving::ProofSystem;
 use sealgrid_proof::file::{self, Planned, ProveError, RegistrationError, VerifyError};
@@ -74,11 +75,19 @@ pub fn publish(model: &Model, parameters: &RegisteredParameters) -> Result<Regis
 
 /// Checks a registration; yields its bits of soundness.
 pub fn verify_registration(model: &RegisteredModel) -> Result<f64, Failure> {
-    model.verify(&mut crate::entropy()).map_err(|error| not_registered(&error))
+    model.verify(&mut crate::entropy()).map_err(|error| registration_rejected(&error))
 }
 
-/// A registration that cannot be made, or is rejected.
-pub fn not_registered(error: &RegistrationError) -> Failure {
+/// What was published of a registered model and is rejected.
+pub fn registration_rejected(error: &RegistrationError) -> Failure {
+    Failure::new(error.code(), "the registered model is rejected")
+        .because(error)
+        .exit(4)
+        .hint("ask the model's owner for the .sgr file again; do not use the model")
+}
+
+/// A registration that cannot be made, or that a model has not.
+fn not_registered(error: &RegistrationError) -> Failure {
     let failure = Failure::new(error.code(), "the model's weights are not registered").because(error);
     match error {
         RegistrationError::None => {
@@ -125,7 +134,8 @@ fn not_provable(error: &ProveError) -> Failure {
         ProveError::NotProvable(_) => failure
             .exit(3)
             .hint("run it on the grid instead: sealgrid run MODEL --input DATA --verify quorum:3"),
-        ProveError::TooLarge(_) | ProveError::Memory { .. } => failure.hint("prove fewer records at a time"),
+        ProveError::TooLarge(_) => failure.hint("prove fewer records at a time"),
+        ProveError::Memory { .. } => failure.hint("prove fewer records at a time, or give it more"),
         ProveError::Witness(_) => failure,
     }
 }

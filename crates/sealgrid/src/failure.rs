@@ -67,6 +67,11 @@ impl Failure {
         })
     }
 
+    /// What to try next: what was said, or what the error index says of the code.
+    fn try_next(&self) -> Option<&str> {
+        self.hint.as_deref().or_else(|| of_index(&self.code))
+    }
+
     /// The failure as the `error` member of `--json` output.
     #[must_use]
     pub fn json(&self) -> serde_json::Value {
@@ -75,7 +80,7 @@ impl Failure {
                 "code": self.code,
                 "what": self.what,
                 "why": self.why,
-                "try": self.hint,
+                "try": self.try_next(),
                 "exit": self.exit_status(),
             }
         })
@@ -88,11 +93,37 @@ impl fmt::Display for Failure {
         if let Some(why) = &self.why {
             write!(f, "\n  why: {why}")?;
         }
-        if let Some(hint) = &self.hint {
+        if let Some(hint) = self.try_next() {
             write!(f, "\n  try: {hint}")?;
         }
         Ok(())
     }
+}
+
+/// The pages of the error index.
+const INDEX: [&str; 11] = [
+    include_str!("../../../docs/reference/errors/data.md"),
+    include_str!("../../../docs/reference/errors/graph.md"),
+    include_str!("../../../docs/reference/errors/import.md"),
+    include_str!("../../../docs/reference/errors/keys.md"),
+    include_str!("../../../docs/reference/errors/log.md"),
+    include_str!("../../../docs/reference/errors/net.md"),
+    include_str!("../../../docs/reference/errors/policy.md"),
+    include_str!("../../../docs/reference/errors/proof.md"),
+    include_str!("../../../docs/reference/errors/quorum.md"),
+    include_str!("../../../docs/reference/errors/receipt.md"),
+    include_str!("../../../docs/reference/errors/seal.md"),
+];
+
+/// What the error index says to type next: the last cell of the code's row.
+fn of_index(code: &str) -> Option<&'static str> {
+    let row = INDEX.iter().flat_map(|page| page.lines()).find(|row| {
+        row.strip_prefix("| `").and_then(|row| row.strip_prefix(code)).is_some_and(|row| row.starts_with('`'))
+    })?;
+    let cell = row.trim_end_matches(['|', ' ']).rsplit(" | ").next()?;
+    // A cell that is one command is shown as one.
+    let command = cell.strip_prefix('`').and_then(|cell| cell.strip_suffix('`'));
+    Some(command.filter(|command| !command.contains('`')).unwrap_or(cell))
 }
 
 /// Reading a file that a person named on the command line.
@@ -104,24 +135,22 @@ pub fn unreadable(path: &std::path::Path, error: &std::io::Error) -> Failure {
 
 /// Writing a file that a person named on the command line.
 pub fn unwritable(path: &std::path::Path, error: &std::io::Error) -> Failure {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or_else(|| std::path::Path::new("."));
     Failure::new("E-STO-01", format!("cannot write {}", path.display()))
         .why(error)
-        .hint("df -h . && ls -ld .")
+        .hint(format!("df -h {0} && ls -ld {0}", folder.display()))
 }
 
-/// A command line that is not understood, from what the parser wrote: what is wrong, perhaps tips, and a line of usage.
-pub fn usage(written: &str) -> Failure {
-    let (wrong, usage) = written.split_once("Usage: ").unwrap_or((written, ""));
+/// A command line that is not understood, from what the parser wrote: what is wrong, perhaps tips, and a line of usage;
+/// `command` is the one that was meant.
+pub fn usage(written: &str, command: &str) -> Failure {
+    let wrong = written.split_once("Usage: ").map_or(written, |(wrong, _)| wrong);
     let mut lines = wrong.lines().map(str::trim).filter(|line| !line.is_empty());
     let what = lines.next().unwrap_or_default();
     let what = what.strip_prefix("error: ").unwrap_or(what).trim_end_matches(':');
-    let why = lines.collect::<Vec<_>>().join("; ");
-    let path =
-        usage.split_whitespace().take_while(|word| word.chars().all(|c| c.is_ascii_lowercase() || c == '-'));
-    let mut command = path.filter(|word| !word.starts_with('-')).collect::<Vec<_>>().join(" ");
-    if command.is_empty() {
-        command.push_str("sealgrid");
-    }
+    let why = lines.filter(|line| !line.starts_with("For more information"));
+    let why = why.collect::<Vec<_>>().join("; ");
     let failure = Failure::new("E-USE-05", what).hint(format!("{command} --help"));
     if why.is_empty() { failure } else { failure.why(why) }
 }
@@ -137,7 +166,7 @@ mod tests {
         let failure = |line: &str| {
             let words = std::iter::once("sealgrid").chain(line.split(' '));
             let error = crate::Arguments::command().try_get_matches_from(words).expect_err("wrong");
-            usage(&error.render().to_string()).to_string()
+            usage(&error.render().to_string(), &crate::meant(line.split(' ').map(str::to_owned))).to_string()
         };
         assert_eq!(
             failure("model import a.onnx"),
@@ -151,7 +180,12 @@ mod tests {
             failure("run m --receit 5"),
             "error E-USE-05: unexpected argument '--receit' found\n  why: tip: a similar argument exists: '--receipt'\n  try: sealgrid run --help"
         );
-        assert_eq!(usage("").exit_status(), 2);
+        // A value that is not one, too.
+        assert_eq!(
+            failure("model register m --out r.sgm --bits 98"),
+            "error E-USE-05: invalid value '98' for '--bits <BITS>': proofs are made for 99 or 127 bits\n  try: sealgrid model register --help"
+        );
+        assert_eq!(usage("", "sealgrid").exit_status(), 2);
     }
 
     #[test]
@@ -170,6 +204,20 @@ mod tests {
             ("E-KEY-04", 7),
         ] {
             assert_eq!(Failure::new(code, "x").exit_status(), exit, "{code}");
+        }
+    }
+
+    #[test]
+    fn a_failure_that_says_not_what_to_try_says_what_the_index_does() {
+        let tried = |code: &str| Failure::new(code, "x").json()["error"]["try"].as_str().map(str::to_owned);
+        assert_eq!(tried("E-DAT-03").as_deref(), Some("check the export"));
+        assert_eq!(tried("E-PRF-20").as_deref(), Some("sealgrid model register MODEL --out FILE.sgm"));
+        assert_eq!(tried("E-PRF-2"), None);
+        assert!(Failure::new("E-DAT-03", "x").to_string().ends_with("\n  try: check the export"));
+        let rows = INDEX.iter().flat_map(|page| page.lines()).filter(|row| row.starts_with("| `E-"));
+        for row in rows {
+            let code = &row["| `".len().."| `E-XXX-NN".len()];
+            assert!(tried(code).is_some_and(|tried| !tried.is_empty() && !tried.contains(code)), "{row}");
         }
     }
 

@@ -8,6 +8,7 @@ mod commands;
 mod data;
 mod engines;
 mod failure;
+mod files;
 mod home;
 mod kept;
 mod local_grid;
@@ -67,7 +68,8 @@ fn main() -> ExitCode {
         }
         Err(error) => {
             let json = std::env::args_os().any(|argument| argument == "--json");
-            let failure = failure::usage(&error.render().to_string());
+            let typed = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned());
+            let failure = failure::usage(&error.render().to_string(), &meant(typed));
             Output { json, quiet: false }.fail(&failure);
             return ExitCode::from(failure.exit_status());
         }
@@ -79,10 +81,15 @@ fn main() -> ExitCode {
     }
     let home = home::Home::new(arguments.global.home);
     match arguments.command.run(&home, output) {
-        Ok(report) => {
-            output.report(&report);
-            ExitCode::from(report.exit)
-        }
+        // What is said has to get somewhere, or no exit status stands for it.
+        Ok(report) => match output.report(&report) {
+            Ok(()) => ExitCode::from(report.exit),
+            Err(error) => {
+                let failure = failure::unwritable("standard output".as_ref(), &error);
+                output.fail(&failure);
+                ExitCode::from(failure.exit_status())
+            }
+        },
         Err(failure) => {
             output.fail(&failure);
             ExitCode::from(failure.exit_status())
@@ -99,6 +106,19 @@ fn entropy() -> impl sealgrid_seal::rand_core::CryptoRng {
 fn now() -> u64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The command that was meant, by the words that were typed behind the program's name.
+fn meant(typed: impl IntoIterator<Item = String>) -> String {
+    let mut tree = command_tree();
+    let mut command = tree.get_name().to_owned();
+    for word in typed {
+        if let Some(inner) = tree.find_subcommand(&word).cloned() {
+            command = format!("{command} {}", inner.get_name());
+            tree = inner;
+        }
+    }
+    command
 }
 
 /// The whole command tree, for completions and man pages.

@@ -43,16 +43,14 @@ pub struct Output {
 }
 
 impl Output {
-    /// Prints the report to stdout. A closed pipe is not an error of ours.
-    pub fn report(self, report: &Report) {
+    /// Prints the report to stdout. A closed pipe is not an error of ours, a full disk is one.
+    pub fn report(self, report: &Report) -> std::io::Result<()> {
+        let text = if self.json { format!("{:#}", report.json) } else { report.text.trim_end().to_owned() };
         let mut stdout = std::io::stdout().lock();
-        let _closed_pipe = if self.json {
-            serde_json::to_writer_pretty(&mut stdout, &report.json)
-                .map_err(Into::into)
-                .and_then(|()| writeln!(stdout))
-        } else {
-            writeln!(stdout, "{}", report.text.trim_end())
-        };
+        match writeln!(stdout, "{text}").and_then(|()| stdout.flush()) {
+            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error),
+            _ => Ok(()),
+        }
     }
 
     /// Prints a failure: for people on stderr, for machines as the `error` member on stdout.

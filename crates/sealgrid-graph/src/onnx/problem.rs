@@ -119,7 +119,9 @@ impl ImportProblems {
 
 impl fmt::Display for ImportProblems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the model cannot be imported ({} problems)", self.problems.len() + self.omitted)?;
+        let count = self.problems.len() + self.omitted;
+        let word = if count == 1 { "problem" } else { "problems" };
+        write!(f, "the model cannot be imported ({count} {word})")?;
         for problem in &self.problems {
             write!(f, "\n  {problem}")?;
         }

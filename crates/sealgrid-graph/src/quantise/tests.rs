@@ -420,3 +420,22 @@ fn each_node_that_begins_to_be_infinite_is_named_and_what_follows_is_not() {
     let named = ["first", "second"].map(|node| QuantiseError::NotFinite { node: node.into() });
     assert_eq!((error.code(), error), ("E-IMP-57", QuantiseError::Several(named.into())));
 }
+
+#[test]
+fn a_record_that_is_not_finite_is_refused_and_named() {
+    let mut trial = Trial::new(&[1, 3]);
+    let (weight, bias) = (trial.parameter(&[2, 3], 0.5), trial.parameter(&[2], 0.5));
+    let x = trial.x();
+    let output = trial.push(Primitive::Linear { weight, bias }, &[x]);
+    let mut wrong = trial.records(3);
+    wrong[1] = vec![Tensor::new(shape(&[1, 3]), vec![0.0, f32::INFINITY, 0.0]).expect("fits")];
+    let (quantised, graph, fresh) = trial.quantise(output);
+    let refused = [
+        quantise(&graph, &wrong, &Reference).err(),
+        measure(&graph, &quantised, &Reference, (0, "wrong"), &wrong, &[0; 3]).err(),
+    ];
+    for error in refused.into_iter().map(|error| error.expect("refused")) {
+        assert_eq!((error.code(), error.to_string().contains("record 1")), ("E-DAT-52", true), "{error}");
+    }
+    measure(&graph, &quantised, &Reference, (0, "fresh"), &fresh, &vec![0; fresh.len()]).expect("finite");
+}

@@ -55,6 +55,7 @@ pub fn measure(
     records: &[Vec<Tensor>],
     labels: &[usize],
 ) -> Result<Accuracy, QuantiseError> {
+    QuantiseError::check_records(records)?;
     let step = quantised.output_steps[output];
     let integer = executor.prepare(quantised.graph.clone())?.run(&quantised.encode(records), &mut ())?;
     let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);

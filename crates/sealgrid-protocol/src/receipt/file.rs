@@ -128,6 +128,12 @@ impl ReceiptFile {
         })
     }
 
+    /// Whether bytes begin as a file of this format does, in whatever version: a list of less than 24, and the magic text.
+    #[must_use]
+    pub fn begins(bytes: &[u8]) -> bool {
+        matches!(bytes, [0x80..=0x97, 0x70, rest @ ..] if rest.starts_with(MAGIC.as_bytes()))
+    }
+
     /// Reads a file. Nothing of it is believed yet.
     ///
     /// # Errors

@@ -1,10 +1,10 @@
 //! `sealgrid data`: files at rest, sealed to keys that only their owners hold (docs/spec/seal.md, objects at rest).
 //!
-//! Whatever is written is written beside its place and moved there whole, so that a full disk or a killed process leaves
-//! either the old file or the new one. Content passes through in pieces; a file of any size needs little memory.
+//! Whatever is written is written whole or not at all ([`Place`]), so that a full disk or a killed process leaves either the
+//! old file or the new one. Content passes through in pieces; a file of any size needs little memory.
 
 use std::fs::File;
-use std::io::{BufReader, Read as _, Seek as _, SeekFrom, Write};
+use std::io::{BufReader, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use sealgrid_node::keys::has_store;
@@ -14,8 +14,9 @@ use sealgrid_seal::rest::{Reader, RestError, Writer, rewrap};
 use sealgrid_seal::secret::SecretBytes;
 
 use super::key;
-use crate::data::{BYTES_MAX, Records, too_large};
+use crate::data::{Format, Records, Results, extension};
 use crate::failure::{Failure, unreadable, unwritable};
+use crate::files::{self, BYTES_MAX, Place, too_large};
 use crate::home::Home;
 use crate::output::{Output, Report};
 use crate::passphrase;
@@ -146,7 +147,7 @@ fn seal(file: &Path, to: &[JobPublicKey], out: &Path, output: Output) -> Result<
     let length = content.metadata().map_err(|error| unreadable(file, &error))?.len();
     let mut progress = output.progress("sealing", length);
     let mut done = 0;
-    replace(out, |sealed| {
+    Place::secret(out)?.put_by(|sealed| {
         let mut writer =
             Writer::new(&mut crate::entropy(), to, length, sealed).map_err(|error| rest(file, &error))?;
         let mut piece =
@@ -174,7 +175,7 @@ fn open(file: &Path, own: &[JobKeyPair], out: &Path, output: Output) -> Result<R
     let mut reader = reader(file, own)?;
     let length = reader.length();
     let mut progress = output.progress("opening", length);
-    replace(out, |clear| {
+    Place::secret(out)?.put_by(|clear| {
         let mut at = 0;
         // An empty object has one chunk too; reading it whole is what checks it.
         if length == 0 {
@@ -202,16 +203,46 @@ pub fn records(
     passphrase_file: Option<&Path>,
 ) -> Result<Records, Failure> {
     if path.extension().is_none_or(|extension| extension != "sealed") {
-        return Records::read(path, id_column);
+        let bytes = files::read(path).map_err(in_parts)?;
+        return Records::parse(&bytes, extension(path), id_column).map_err(|failure| failure.context(path));
     }
     let mut reader = reader(path, &key::storage(home, None, passphrase_file)?)?;
     if reader.length() > BYTES_MAX {
-        return Err(too_large(path));
+        return Err(in_parts(too_large(path, BYTES_MAX)));
     }
     let content = reader.read_all().map_err(|error| rest(path, &error))?;
     let inner = path.with_extension("");
-    let format = inner.extension().and_then(std::ffi::OsStr::to_str).unwrap_or_default();
-    Records::parse(content.expose(), format, id_column).map_err(|failure| failure.context(path))
+    Records::parse(content.expose(), extension(&inner), id_column).map_err(|failure| failure.context(path))
+}
+
+/// A data file that is too long, or whose content is.
+fn in_parts(failure: Failure) -> Failure {
+    match &*failure.code {
+        "E-RES-01" => failure
+            .why("it is read as a whole before anything is sent")
+            .hint("split the file and run the parts one after the other"),
+        _ => failure,
+    }
+}
+
+/// Where results go, and in which format.
+#[derive(Debug)]
+pub struct Destination {
+    place: Place,
+    format: Format,
+}
+
+impl Destination {
+    /// The place; the format follows the extension.
+    pub fn new(path: &Path) -> Result<Self, Failure> {
+        let format = Format::of(path)?;
+        Ok(Self { place: Place::open(path)?, format })
+    }
+
+    /// Writes the results.
+    pub fn put(&self, results: &Results) -> Result<(), Failure> {
+        self.place.put(&results.to_bytes(self.format)?)
+    }
 }
 
 /// The sealed file, opened with the first of the keys that it is sealed to.
@@ -236,7 +267,7 @@ fn rewrapped(file: &Path, own: &[JobKeyPair], to: &[JobPublicKey]) -> Result<Rep
             new => new.map_err(|error| rest(file, &error))?,
         };
         input.seek(SeekFrom::Start(new.replaced)).map_err(|error| unreadable(file, &error))?;
-        replace(file, |out| {
+        Place::secret(file)?.put_by(|out| {
             out.write_all(&new.header)
                 .and_then(|()| std::io::copy(&mut input, out).map(|_| ()))
                 .map_err(|error| unwritable(file, &error))
@@ -265,19 +296,6 @@ fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(ending);
     PathBuf::from(name)
-}
-
-/// Writes `path` whole or not at all: beside it, durable, then moved into its place. Only its owner may read it.
-pub(super) fn replace(
-    path: &Path,
-    write: impl FnOnce(&mut File) -> Result<(), Failure>,
-) -> Result<(), Failure> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut new = tempfile::NamedTempFile::new_in(folder).map_err(|error| unwritable(path, &error))?;
-    write(new.as_file_mut())?;
-    new.as_file().sync_all().map_err(|error| unwritable(path, &error))?;
-    new.persist(path).map_err(|error| unwritable(path, &error.error))?;
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| unwritable(path, &error))
 }
 
 #[cfg(test)]
@@ -321,6 +339,29 @@ mod tests {
         );
         open(&at("records.sealed"), &[pair(3)], &at("again.csv"), QUIET).expect("the new recipient");
         assert!(!at("no").exists());
+    }
+
+    #[test]
+    fn files_that_do_not_exist_or_are_of_another_kind_are_refused() {
+        let home = Home::new(None);
+        let read = |path: &Path| records(path, None, &home, None);
+        assert_eq!(read(Path::new("/nowhere/a.csv")).expect_err("absent").code, "E-USE-01");
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let path = dir.path().join("a.xls");
+        std::fs::write(&path, "x").expect("written");
+        assert_eq!(read(&path).expect_err("unknown").code, "E-DAT-01");
+        let path = dir.path().join("a.csv");
+        std::fs::write(&path, "a,b\n").expect("written");
+        assert_eq!(read(&path).expect_err("empty").code, "E-DAT-03");
+    }
+
+    #[test]
+    fn results_go_to_a_known_format_or_nothing_is_begun() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let code = |name: &str| Destination::new(&dir.path().join(name)).err().map(|failure| failure.code);
+        assert_eq!(code("r.csv"), None);
+        assert_eq!(code("r.txt").as_deref(), Some("E-DAT-01"));
+        assert_eq!(code("none/r.csv").as_deref(), Some("E-STO-01"));
     }
 
     #[test]

@@ -12,6 +12,7 @@ use sealgrid_protocol::policy::Policy;
 use sealgrid_seal::identity::{PublicIdentity, SigningIdentity};
 use sealgrid_verify::verify;
 
+use super::data::Destination;
 use super::run::{fault_text, faults_json, refused};
 use crate::asking::{self, Asking, Found};
 use crate::data::Records;
@@ -193,7 +194,7 @@ impl Demo {
 
         let results =
             asking::decode(&quorum.outcome.as_ref().expect("it ran").outputs, &found.public, &records);
-        results.write(&self.dir.join("results.csv"))?;
+        Destination::new(&self.dir.join("results.csv"))?.put(&results)?;
         let right = right(&results, &records);
         let plain = Line {
             mode: "plain, on this machine",
@@ -234,7 +235,7 @@ impl Demo {
                 .why(verdict.text())
                 .exit(4));
         }
-        asking::keep(&outcome, self.dir.join(receipt_name(mode)))?;
+        asking::KeptAt::new(self.dir.join(receipt_name(mode)))?.keep(&outcome)?;
         let equal = outcome.outputs == plain;
         let time = outcome.result_after;
         Ok(Line { mode, outcome: Some(outcome), time, equal, checked: checked.to_owned() })

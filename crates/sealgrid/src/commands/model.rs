@@ -12,6 +12,7 @@ use sealgrid_graph::model::Model;
 use crate::failure::{Failure, unreadable};
 use crate::home::Home;
 use crate::output::{Output, Report, table};
+use crate::{engines, files};
 
 pub use describe::describe;
 pub use import::{Source, import};
@@ -73,15 +74,26 @@ impl Inspect {
     }
 }
 
+/// The file of a model that was named by it, or by the name of an imported model.
+pub fn file(path: &Path, home: &Home) -> PathBuf {
+    let named = home.models().join(format!("{}.sgm", path.display()));
+    if !path.exists() && named.exists() { named } else { path.to_owned() }
+}
+
 /// Reads a model file, or the imported model of that name.
 pub fn load(path: &Path, home: &Home) -> Result<Model, Failure> {
-    let named = home.models().join(format!("{}.sgm", path.display()));
-    let path = if !path.exists() && named.exists() { &named } else { path };
-    let bytes = std::fs::read(path).map_err(|error| unreadable(path, &error))?;
+    let path = &file(path, home);
+    let bytes = files::read(path)?;
     Model::from_bytes(&bytes).map_err(|error| {
-        Failure::new(error.code(), format!("{} is not a model of this program", path.display()))
-            .why(error)
-            .hint("sealgrid model import MODEL.onnx --calibrate DATA.csv -o MODEL.sgm")
+        let failure = Failure::new(error.code(), format!("{} is not a model of this program", path.display()));
+        match bytes.starts_with(engines::REGISTERED_MAGIC) {
+            true => failure
+                .why("it is what was published of a registered model: proofs are checked with it, and it holds no weights")
+                .hint("name the registered model itself, the .sgm file beside it"),
+            false => failure
+                .why(error)
+                .hint("sealgrid model import MODEL.onnx --calibrate DATA.csv -o MODEL.sgm"),
+        }
     })
 }
 
@@ -111,7 +123,7 @@ fn list(dir: &Path) -> Result<Report, Failure> {
 
 /// A broken file is listed with its code, so that it can be found and removed.
 fn listed(path: &Path) -> Result<serde_json::Value, Failure> {
-    let bytes = std::fs::read(path).map_err(|error| unreadable(path, &error))?;
+    let bytes = files::read(path)?;
     Ok(match Model::from_bytes(&bytes) {
         Ok(model) => serde_json::json!({
             "name": model.card().name, "commitment": model.commitment().to_string(), "file": path.display().to_string(),

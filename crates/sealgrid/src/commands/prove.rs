@@ -5,12 +5,14 @@ use std::time::Instant;
 
 use sealgrid_seal::digest::CommitmentKey;
 
-use super::{data, model};
+use super::data::{self, Destination};
+use super::model;
 use crate::data::{Records, Results};
 use crate::engines::{
     self, Checker, Opening, OpeningError, Proof, RegisteredModel, RegisteredParameters, Side, Values,
 };
-use crate::failure::{Failure, unreadable, unwritable};
+use crate::failure::Failure;
+use crate::files::{self, Place};
 use crate::home::Home;
 use crate::output::{Output, Report, duration, facts, thousands};
 use crate::{asking, openings};
@@ -58,6 +60,7 @@ pub struct Prove {
 impl Prove {
     /// Runs, proves, checks the proof, writes it.
     pub fn run(self, home: &Home, output: Output) -> Result<Report, Failure> {
+        let places = Places::of(&self, home)?;
         let model = model::load(&self.model, home)?;
         let records =
             data::records(&self.input, self.id_col.as_deref(), home, self.passphrase_file.as_deref())?;
@@ -101,22 +104,21 @@ impl Prove {
         let verified = started.elapsed();
         progress.at(2, "done");
         let bytes = proof.to_bytes();
-        let mut openings_at = Vec::new();
         let [records_key, results_key] = keys;
-        for (wanted, word, side, key, values) in [
-            (self.commit_input, "records", Side::Inputs, records_key, &inputs),
-            (self.commit_results, "results", Side::Outputs, results_key, &outputs),
-        ] {
-            if wanted {
-                let path = self.out.with_extension(format!("{word}.opening"));
-                asking::write_secret(&path, &Opening::of(&proof, side, key, values.clone()).to_bytes())?;
-                openings_at.push((word, path));
+        let sides = [(Side::Inputs, records_key, &inputs), (Side::Outputs, results_key, &outputs)];
+        let mut secrets = Vec::new();
+        for (place, (side, key, values)) in places.openings.iter().zip(sides) {
+            if let Some(place) = place {
+                secrets.push((place, Opening::of(&proof, side, key, values.clone()).to_bytes()));
             }
         }
-        std::fs::write(&self.out, &bytes).map_err(|error| unwritable(&self.out, &error))?;
-        if let Some(path) = &self.results {
-            asking::decode(&outputs, &checker.public(), &records).write(path)?;
+        let mut files = vec![(&places.proof, &bytes[..])];
+        files.extend(secrets.iter().map(|(place, secret)| (*place, secret.expose())));
+        files::put(&files)?;
+        if let Some(results) = &places.results {
+            results.put(&asking::decode(&outputs, &checker.public(), &records))?;
         }
+        let openings_at = self.openings_at();
         let mut out = facts();
         out.add_row(["proof", &self.out.display().to_string()]);
         out.add_row(["model", &proof.claimed().model.to_string()]);
@@ -147,6 +149,42 @@ impl Prove {
         json["prove_ns"] = u64::try_from(proven.as_nanos()).unwrap_or(u64::MAX).into();
         json["verify_ns"] = u64::try_from(verified.as_nanos()).unwrap_or(u64::MAX).into();
         Ok(Report::new(out.to_string(), json))
+    }
+
+    /// What opens commitments, and where it goes.
+    fn openings_at(&self) -> Vec<(&'static str, PathBuf)> {
+        let wanted = [("records", self.commit_input), ("results", self.commit_results)];
+        let wanted = wanted.into_iter().filter(|(_, wanted)| *wanted);
+        wanted.map(|(word, _)| (word, self.out.with_extension(format!("{word}.opening")))).collect()
+    }
+}
+
+/// Where everything goes, known before an opening is spent.
+struct Places {
+    proof: Place,
+    /// Of the commitments to records and to results.
+    openings: [Option<Place>; 2],
+    results: Option<Destination>,
+}
+
+impl Places {
+    fn of(asked: &Prove, home: &Home) -> Result<Self, Failure> {
+        let openings_at = asked.openings_at();
+        let model = model::file(&asked.model, home);
+        let reads = [Some(&model), Some(&asked.input), asked.passphrase_file.as_ref()];
+        let reads: Vec<&Path> = reads.into_iter().flatten().map(PathBuf::as_path).collect();
+        let writes = std::iter::once(&asked.out).chain(&asked.results);
+        let writes = writes.chain(openings_at.iter().map(|(_, path)| path));
+        files::apart(&reads, &writes.map(PathBuf::as_path).collect::<Vec<_>>())?;
+        let opening = |wanted: &str| {
+            let path = openings_at.iter().find(|(word, _)| *word == wanted);
+            path.map(|(_, path)| Place::secret(path)).transpose()
+        };
+        Ok(Self {
+            proof: Place::open(&asked.out)?,
+            openings: [opening("records")?, opening("results")?],
+            results: asked.results.as_deref().map(Destination::new).transpose()?,
+        })
     }
 }
 
@@ -276,7 +314,7 @@ pub fn verified(
     let took = duration(started.elapsed());
     let mut opened = Vec::new();
     for path in with.openings {
-        let bytes = std::fs::read(path).map_err(|error| unreadable(path, &error))?;
+        let bytes = files::read(path)?;
         let opening = Opening::from_bytes(&bytes).and_then(|opening| opening.opens(&proof).map(|()| opening));
         opened.push(opening.map_err(|error| not_opened(error, path))?);
     }
@@ -295,7 +333,8 @@ pub fn verified(
         if asking::encode(&records, &checker.public())?.0 != inputs {
             return Err(Failure::new("E-PRF-17", "the proof is about other records")
                 .why(format!("{} holds other values than those that the proof tells", file.display()))
-                .exit(4));
+                .exit(4)
+                .hint("compare the files; do not trust the proof for these records"));
         }
     }
     let rows = vec![Vec::new(); usize::try_from(proof.claimed().records).unwrap_or(0)];
@@ -335,7 +374,7 @@ fn not_opened(error: OpeningError, path: &Path) -> Failure {
 
 /// Checks the bytes of a registered model: what to say.
 pub fn registered(bytes: &[u8]) -> Result<(String, serde_json::Value), Failure> {
-    let model = RegisteredModel::from_bytes(bytes).map_err(|error| engines::not_registered(&error))?;
+    let model = RegisteredModel::from_bytes(bytes).map_err(|error| engines::registration_rejected(&error))?;
     let bits = engines::verify_registration(&model)?;
     let (identity, openings) = (model.public().commitment().to_string(), model.openings());
     let mut out = facts();
@@ -362,12 +401,20 @@ pub fn registered(bytes: &[u8]) -> Result<(String, serde_json::Value), Failure> 
 
 /// What a file has for checking proofs: a model, or what was published of one.
 fn checker(path: &Path, home: &Home) -> Result<Checker, Failure> {
-    let published = std::fs::read(path).ok().filter(|bytes| bytes.starts_with(engines::REGISTERED_MAGIC));
-    if let Some(bytes) = published {
-        let model = RegisteredModel::from_bytes(&bytes).map_err(|error| engines::not_registered(&error))?;
+    let file = model::file(path, home);
+    let bytes = files::read(&file)?;
+    if bytes.starts_with(engines::REGISTERED_MAGIC) {
+        let model = RegisteredModel::from_bytes(&bytes)
+            .map_err(|error| engines::registration_rejected(&error).context(&file))?;
         return Ok(Checker::Anybody(Box::new(model)));
     }
-    let model = model::load(path, home)?;
+    if !bytes.starts_with(&engines::MODEL_MAGIC) {
+        let what = format!("{} is no model, nor what was published of one", file.display());
+        return Err(Failure::new("E-IMP-53", what)
+            .why("it begins neither with SGR1, as a registered model's .sgr does, nor with SGM1")
+            .hint("ask the model's owner for the .sgr file: sealgrid verify P.proof --model MODEL.sgr"));
+    }
+    let model = model::load(&file, home)?;
     let own = model.registration().map(|_| engines::parameters(&model)).transpose()?;
     Ok(Checker::Owner(Box::new(model), own))
 }

@@ -9,10 +9,12 @@ use sealgrid_protocol::policy::Plan;
 use sealgrid_seal::identity::SigningIdentity;
 use sealgrid_seal::secret::{Secret, SecretBytes};
 
-use crate::asking::{self, Asking, Found};
-use crate::commands::data;
+use crate::asking::{self, Asking, Found, KeptAt};
+use crate::commands::data::{self, Destination};
+use crate::commands::model::file as model_at;
 use crate::data::{Cell, Records, Results};
 use crate::failure::Failure;
+use crate::files;
 use crate::home::Home;
 use crate::kept::{KeptJob, KeptJobs, Pending};
 use crate::local_grid;
@@ -89,10 +91,19 @@ impl Run {
         let (Some(model), Some(input)) = (&self.model, &self.input) else {
             unreachable!("clap demands both without --resume")
         };
+        let named = [Some(input), self.policy.as_ref(), self.passphrase_file.as_ref()];
+        let model_file = model_at(Path::new(model), home);
+        let reads: Vec<&Path> =
+            named.into_iter().flatten().map(PathBuf::as_path).chain([&*model_file]).collect();
+        let opening = self.receipt.as_ref().map(|receipt| receipt.with_extension("opening"));
+        let writes = [&self.out, &self.receipt, &opening].into_iter().flatten().map(PathBuf::as_path);
+        files::apart(&reads, &writes.collect::<Vec<_>>())?;
         let policy = asking::policy(self.policy.as_deref(), self.protect.as_deref(), self.verify.as_deref())?;
         let records = data::records(input, self.id_col.as_deref(), home, self.passphrase_file.as_deref())?;
         let grid = local_grid::existing(self.grid.clone(), home)?;
         let trust = asking::trust_roots(self.roots.as_deref(), &grid, home)?;
+        // Before anything is sent: what has no place to go to is not asked for.
+        let _places = Places::of(self.out.as_deref(), self.receipt.clone(), home)?;
         let kept_jobs = match &self.keep {
             Some(name) => Some(KeptJobs::open(home, Some(name), self.passphrase_file.as_deref())?),
             None => None,
@@ -236,6 +247,20 @@ fn is_over(error: &ClientError) -> bool {
     matches!(error, ClientError::Refused(_) | ClientError::NothingKept | ClientError::Plan(_))
 }
 
+/// Where everything goes.
+struct Places {
+    kept: KeptAt,
+    results: Option<Destination>,
+}
+
+impl Places {
+    /// A receipt without a name gets that of its job, when there is one; its folder is known.
+    fn of(out: Option<&Path>, receipt: Option<PathBuf>, home: &Home) -> Result<Self, Failure> {
+        let receipt = receipt.unwrap_or_else(|| home.path().join("receipts").join("JOB.receipt"));
+        Ok(Self { kept: KeptAt::new(receipt)?, results: out.map(Destination::new).transpose()? })
+    }
+}
+
 /// Judges, keeps the receipt, writes the results.
 fn delivered(
     asking: &Asking,
@@ -248,7 +273,9 @@ fn delivered(
     let verdict = asking.judge(outcome, inputs);
     let default =
         || home.path().join("receipts").join(format!("{}.receipt", &outcome.claims.job.0.to_string()[..16]));
-    let kept = asking::keep(outcome, command.receipt.clone().unwrap_or_else(default))?;
+    let receipt = command.receipt.clone().unwrap_or_else(default);
+    let places = Places::of(command.out.as_deref(), Some(receipt), home)?;
+    let kept = places.kept.keep(outcome)?;
     if !verdict.is_accepted() {
         return Err(Failure::new(
             verdict.code().unwrap_or("E-VER-01"),
@@ -261,8 +288,8 @@ fn delivered(
     let rows = vec![Vec::new(); inputs.first().map_or(0, Batch::records)];
     let records = Records { columns: None, rows, ids: command.ids.clone() };
     let results = asking::decode(&outcome.outputs, &found.public, &records);
-    if let Some(out) = &command.out {
-        results.write(out)?;
+    if let Some(out) = &places.results {
+        out.put(&results)?;
     }
     let roots = local_grid::LocalGrid::at(&command.grid).roots();
     Ok(report(asking, outcome, command, &results, &kept, &roots))

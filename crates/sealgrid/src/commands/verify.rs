@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use sealgrid_protocol::receipt::Opening;
 use sealgrid_verify::{Disclosure, TrustRoots, verify};
 
+use super::data::Destination;
 use super::prove;
-use crate::failure::{Failure, unreadable};
+use crate::failure::Failure;
 use crate::home::Home;
 use crate::output::Report;
-use crate::{engines, roots};
+use crate::{engines, files, roots};
 
 /// Check receipts, proofs and registered models offline: what holds, what was assumed, what is not shown, what is not hidden.
 #[derive(Debug, clap::Args)]
@@ -40,6 +41,9 @@ pub struct Verify {
 impl Verify {
     /// The verdict on every file; exit 4 when one is rejected.
     pub fn run(self, home: &Home) -> Result<Report, Failure> {
+        let reads = self.files.iter().chain(&self.opening).chain(&self.input).chain(&self.model);
+        let reads: Vec<&Path> = reads.map(PathBuf::as_path).collect();
+        files::apart(&reads, &self.results.iter().map(PathBuf::as_path).collect::<Vec<_>>())?;
         let of_one = !self.opening.is_empty() || self.input.is_some() || self.results.is_some();
         if of_one && self.files.len() > 1 {
             return Err(Failure::new(
@@ -66,6 +70,24 @@ impl Verify {
         Ok(Report::new(text, serde_json::json!({ "verdicts": verdicts })).exit(exit))
     }
 
+    /// Refuses what would be asked of a file and not be answered: nobody shall take silence for a yes.
+    fn only_asks_what(&self, kind: Kind, path: &Path) -> Result<(), Failure> {
+        let (what, not_asked) = match kind {
+            Kind::Proof => return Ok(()),
+            Kind::Registered => ("a registered model", !self.opening.is_empty()),
+            Kind::Receipt => ("no proof", false),
+        };
+        let asked = [
+            ("--opening", not_asked),
+            ("--input", self.input.is_some()),
+            ("--results", self.results.is_some()),
+        ];
+        let Some((option, _)) = asked.into_iter().find(|(_, asked)| *asked) else { return Ok(()) };
+        Err(Failure::new("E-USE-08", format!("{option} says nothing of {}", path.display()))
+            .why(format!("the file is {what}; records and results are compared with those of a proof"))
+            .hint(format!("leave {option} out")))
+    }
+
     /// The verdict on one file. Trust roots are asked for where something rests on them.
     fn judge(
         &self,
@@ -74,21 +96,27 @@ impl Verify {
         roots: &mut Option<TrustRoots>,
         home: &Home,
     ) -> Result<Judged, Failure> {
-        let file = std::fs::read(path).map_err(|error| unreadable(path, &error))?;
-        if file.starts_with(engines::PROOF_MAGIC) {
+        let file = files::read_up_to(path, JUDGED_BYTES_MAX)?;
+        let kind = Kind::of(&file);
+        self.only_asks_what(kind, path)?;
+        if kind == Kind::Proof {
+            let results = self.results.as_deref().map(Destination::new).transpose()?;
             let (model, input) = (self.model.as_deref(), self.input.as_deref());
             let with = prove::With { model, openings: &self.opening, input };
-            let (said, json, results) = prove::verified(&file, path, &with, home)?;
-            match (&self.results, results) {
-                (Some(out), Some(results)) => results.write(out)?,
+            let (said, json, found) = prove::verified(&file, path, &with, home)?;
+            match (&results, found) {
+                (Some(to), Some(found)) => to.put(&found)?,
                 (Some(_), None) => return Err(no_results(path)),
                 (None, _) => {}
             }
             return Ok(Judged { said: format!("\n{said}"), json, exit: 0 });
         }
-        if file.starts_with(engines::REGISTERED_MAGIC) {
-            let (said, json) = prove::registered(&file)?;
+        if kind == Kind::Registered {
+            let (said, json) = prove::registered(&file).map_err(|failure| failure.context(path))?;
             return Ok(Judged { said: format!("\n{said}"), json, exit: 0 });
+        }
+        if let Some(verdict) = sealgrid_verify::unreadable(&file) {
+            return Ok(Judged { said: verdict.text(), json: verdict.json(), exit: verdict.exit_status() });
         }
         let opening = match &self.opening[..] {
             [] => None,
@@ -106,6 +134,27 @@ impl Verify {
         let at = self.at.unwrap_or_else(crate::now);
         let verdict = verify(&file, roots, at, disclosed.as_ref(), Some(&*engines::proofs()));
         Ok(Judged { said: verdict.text(), json: verdict.json(), exit: verdict.exit_status() })
+    }
+}
+
+/// Most bytes of a file that is judged: as many as receipts, proofs and registered models may have.
+const JUDGED_BYTES_MAX: u64 = sealgrid_protocol::receipt::FILE_BYTES_MAX as u64;
+
+/// What a file begins as. Whatever is of no kind is judged as a receipt, which it is not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Proof,
+    Registered,
+    Receipt,
+}
+
+impl Kind {
+    fn of(file: &[u8]) -> Self {
+        match file {
+            _ if file.starts_with(engines::PROOF_MAGIC) => Self::Proof,
+            _ if file.starts_with(engines::REGISTERED_MAGIC) => Self::Registered,
+            _ => Self::Receipt,
+        }
     }
 }
 
@@ -131,9 +180,11 @@ fn no_results(path: &Path) -> Failure {
 }
 
 fn read_opening(path: &Path) -> Result<Opening, Failure> {
-    let bytes = std::fs::read(path).map_err(|error| unreadable(path, &error))?;
+    let bytes = files::read_up_to(path, JUDGED_BYTES_MAX)?;
     Opening::decode(&bytes).map_err(|error| {
-        Failure::new(error.code(), format!("{} is not an opening", path.display())).why(error)
+        Failure::new(error.code(), format!("{} is not an opening", path.display()))
+            .why(error)
+            .hint("name the opening that was written beside the receipt")
     })
 }
 

@@ -1,5 +1,7 @@
 //! Proven jobs over real processes, as their users type them.
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use crate::common::*;
 
 /// A registered model and a plain one on a grid of three nodes.
@@ -54,6 +56,18 @@ fn a_proven_job_is_checked_by_its_client_and_by_whoever_holds_nothing_but_commit
     bytes[middle] ^= 1;
     std::fs::write(stranger.path("p.receipt"), &bytes).expect("written");
     assert_eq!(stranger.run(&verify).status, 4);
+
+    // What has no place to go to is not asked for: no node proves it, and no receipt is lost to its own opening.
+    for (rest, code, status) in [
+        (["--receipt", "q.opening"], "E-USE-07", 2),
+        (["--receipt", "some.csv"], "E-USE-07", 2),
+        (["--out", "none/q.csv"], "E-STO-01", 5),
+        (["--out", "q.txt"], "E-DAT-01", 2),
+    ] {
+        home.fails(&[&RUN[..], &["--verify", "proof"], &rest].concat(), code, status);
+    }
+    assert!(!home.path("q.opening").exists());
+    home.fails(&[&verify[..], &["--input", "some.csv"]].concat(), "E-USE-08", 2);
 
     // What is planned is what happens, and a model without registration is refused before anything is sent.
     let plan = home.json(&["plan", "r.sgm", "--grid", "grid", "--verify", "proof", "--records", "5"]);
@@ -165,4 +179,108 @@ fn an_encoder_as_pytorch_exports_it_is_imported_registered_proven_and_verified()
         home.json(&["model", "register", "m.sgm", "--out", "other.sgm", "--openings", "4"]);
         assert_eq!(home.run(&["verify", "p.proof", "--model", "other.sgr"]).status, 4, "{exporter}");
     }
+}
+
+/// How many openings of the only registration of a home are spent.
+fn spent(home: &Home) -> usize {
+    let mut files = std::fs::read_dir(home.path("home/openings")).expect("a registration").flatten();
+    let file = std::fs::read_to_string(files.next().expect("one").path()).expect("lines");
+    assert!(files.next().is_none(), "one registration");
+    file.lines().count()
+}
+
+/// The names of all files in a folder of files.
+fn names(folder: &std::path::Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).expect("a folder").flatten();
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn what_has_no_place_to_go_costs_no_opening_and_leaves_nothing() {
+    let home = Home::new();
+    let plain = home.import("breast-cancer-mlp", "breast-cancer");
+    let register = |out| ["model", "register", text(&plain), "--out", out, "--openings", "4"];
+    home.fails(&register("none/r.sgm"), "E-STO-01", 5);
+    home.fails(&register("r.sgr"), "E-USE-02", 2);
+    assert!(!home.path("home/openings").exists());
+    // Weights are readable by their owner alone, registered or not.
+    let mode = std::fs::metadata(&plain).expect("there").permissions().mode();
+    assert_eq!(mode & 0o077, 0);
+    home.json(&register("r.sgm"));
+    let table = std::fs::read_to_string(test_data("breast-cancer")).expect("shipped");
+    let some: Vec<&str> = table.lines().take(3).collect();
+    std::fs::write(home.path("some.csv"), some.join("\n")).expect("written");
+    std::fs::create_dir(home.path("folder")).expect("made");
+    let whole = |name| std::fs::read(home.path(name)).expect("there");
+    let before = (names(home.folder.path()), whole("r.sgm"), whole("some.csv"));
+    let prove = |rest: &[&'static str]| [&["prove", "r.sgm", "--input", "some.csv", "--out"], rest].concat();
+    for (rest, code, exit) in [
+        (&["none/p.proof"][..], "E-STO-01", 5),
+        (&["folder"], "E-STO-01", 5),
+        (&["p.proof", "--results", "none/r.csv"], "E-STO-01", 5),
+        (&["p.proof", "--results", "r.txt"], "E-DAT-01", 2),
+        (&["r.csv", "--results", "r.csv"], "E-USE-07", 2),
+        (&["some.csv"], "E-USE-07", 2),
+        (&["./folder/../r.sgm"], "E-USE-07", 2),
+        (&["p.proof", "--results", "some.csv"], "E-USE-07", 2),
+        (&["p.proof", "--memory-max", "1"], "E-RES-83", 6),
+        (&["p.proof", "--bits", "127"], "E-PRF-26", 2),
+    ] {
+        home.fails(&prove(rest), code, exit);
+    }
+    assert_eq!((names(home.folder.path()), whole("r.sgm"), whole("some.csv")), before);
+    assert_eq!(spent(&home), 1, "the registration's own");
+    home.json(&prove(&["p.proof", "--commit-input", "--results", "r.csv"]));
+    assert_eq!(spent(&home), 2);
+    for made in ["p.proof", "p.records.opening", "r.csv"] {
+        assert!(home.path(made).exists(), "{made}");
+    }
+
+    // A grid of nobody is given none of the rest.
+    drop(home.up("grid", &["--nodes", "1", "--model", text(&plain)]));
+    home.fails(&["model", "publish", "r.sgm", "--grid", "grid"], "E-AVL-25", 5);
+    assert_eq!(spent(&home), 2);
+}
+
+#[test]
+fn a_verdict_is_on_what_was_asked_and_on_nothing_else() {
+    let home = Home::new();
+    let plain = home.import("breast-cancer-mlp", "breast-cancer");
+    home.json(&["model", "register", text(&plain), "--out", "r.sgm", "--openings", "2"]);
+    let published = std::fs::read(home.path("r.sgr")).expect("written");
+    std::fs::write(home.path("cut.sgr"), &published[..999]).expect("written");
+    std::fs::write(home.path("empty"), "").expect("written");
+    std::fs::write(home.path("letter"), "dear hospital").expect("written");
+    // Whatever is of no kind is rejected, with or without trust roots, and said to be what it is.
+    for (file, said) in [
+        ("empty", "the file is empty"),
+        ("letter", "neither a receipt, a proof nor a registered model"),
+        ("r.sgm", "a model, weights included"),
+    ] {
+        let ended = home.run(&["verify", file]);
+        assert_eq!(ended.status, 4, "{}{}", ended.stdout, ended.stderr);
+        assert!(
+            ended.stdout.contains("REJECTED E-VER-01") && ended.stdout.contains(said),
+            "{}",
+            ended.stdout
+        );
+    }
+    let said = home.fails(&["verify", "cut.sgr"], "E-PRF-24", 4);
+    assert!(said.contains("cut.sgr: the registered model is rejected"), "{said}");
+    // What is not compared does not pass for compared.
+    home.fails(&["verify", "r.sgr", "--input", "letter"], "E-USE-08", 2);
+    home.fails(&["verify", "r.sgr", "--results", "r.csv"], "E-USE-08", 2);
+    home.fails(&["verify", "r.sgr", "--opening", "letter"], "E-USE-08", 2);
+    home.fails(&["verify", "letter", "--input", "letter"], "E-USE-08", 2);
+    // The results do not take the place of what is checked.
+    std::fs::copy(home.path("r.sgr"), home.path("r.csv")).expect("room");
+    home.fails(&["verify", "r.sgr", "--model", "r.csv", "--results", "r.csv"], "E-USE-07", 2);
+    assert_eq!(std::fs::read(home.path("r.csv")).expect("there"), published);
+    // A verdict that nobody is told is none.
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("a device");
+    let untold = home.command(&["verify", "r.sgr"]).stdout(full).status().expect("starts");
+    assert_eq!(untold.code(), Some(5));
 }

@@ -73,6 +73,12 @@ impl Publish {
         };
         let asking = Asking::open(&grid, trust, owner.duplicate())?;
         let file = model.to_bytes();
+        // Openings that are given to nodes do not come back: nobody is given any where nobody is.
+        if asking.describe().is_empty() {
+            return Err(Failure::new("E-AVL-25", "no node of the grid answers")
+                .why("nothing was sent, and no opening was given away")
+                .hint(format!("sealgrid up --dir {}", grid.path().display())));
+        }
         let openings = shared_out(&model, &asking, &grid, home)?;
         let publication = Publication::of(authority.public(), model.commitment(), &file, crate::now());
         let publication = Publication { openings, ..publication };
@@ -83,9 +89,10 @@ impl Publish {
         if holders.is_empty() {
             let first = told.into_iter().find_map(|told| told.outcome.err().map(|error| (told.name, error)));
             let (name, error) = first.ok_or_else(|| Failure::new("E-AVL-25", "the grid has no nodes"))?;
-            return Err(
-                asking::failed(&error).hint(format!("no node took the model; this is what {name} said"))
-            );
+            let failure = asking::failed(&error);
+            let said = failure.why.as_deref().unwrap_or("no more");
+            let why = format!("no node took the model; this is what {name} said: {said}");
+            return Err(failure.clone().why(why).hint("sealgrid doctor"));
         }
         let signed = name_model(asking.directory(), &holders, model.commitment(), &authority)?;
         write_durably(&grid.directory(), &signed).map_err(|error| unwritable(&grid.directory(), &error))?;

@@ -1,11 +1,10 @@
 //! `sealgrid model register`: a model whose runs can be proven to people who have neither its weights nor the records.
 
-use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use crate::commands::data;
-use crate::failure::{Failure, unwritable};
+use crate::failure::Failure;
+use crate::files::{self, Place};
 use crate::home::Home;
 use crate::output::{Output, Report, duration, facts, thousands};
 use crate::{engines, openings};
@@ -34,12 +33,15 @@ pub struct Register {
 impl Register {
     /// Registers, shows that the weights lie in their bounds, checks that, writes both files.
     pub fn run(self, home: &Home, output: Output) -> Result<Report, Failure> {
-        let model = super::load(&self.model, home)?;
         let published = self.out.with_extension("sgr");
         if published == self.out {
             return Err(Failure::new("E-USE-02", "the registered model cannot be an .sgr file")
                 .hint("sealgrid model register MODEL --out MODEL.sgm"));
         }
+        // The registered model may take the place of the model itself, which is not lost by it.
+        files::apart(&[&super::file(&self.model, home)], &[&published])?;
+        let model = super::load(&self.model, home)?;
+        let places = (Place::secret(&self.out)?, Place::open(&published)?);
         let mut progress = output.progress("registering", 2);
         let started = Instant::now();
         if let Some(mebibytes) = self.memory_max {
@@ -55,11 +57,7 @@ impl Register {
         let checked = started.elapsed();
         progress.at(2, "done");
         let bytes = registered.to_bytes();
-        // It may take the place of the model itself, which must not be lost.
-        data::replace(&self.out, |file| {
-            file.write_all(&model.to_bytes()).map_err(|error| unwritable(&self.out, &error))
-        })?;
-        std::fs::write(&published, &bytes).map_err(|error| unwritable(&published, &error))?;
+        files::put(&[(&places.0, &model.to_bytes()), (&places.1, &bytes)])?;
         let mut out = facts();
         out.add_row(["registered model", &format!("{} (secret: it holds the weights)", self.out.display())]);
         out.add_row(["for those who check", &published.display().to_string()]);
