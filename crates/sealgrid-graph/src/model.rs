@@ -125,13 +125,20 @@ impl Model {
     }
 
     /// The seed of a registration with so many openings, for proofs of so many bits, derived from all salts: who has the model can make the registration again, and nobody
-    /// else. Without parameters it is no secret, and nothing needs one.
+    /// else. Without parameters it is no secret, and nothing needs one. Other parameters have another seed, also under the same salts, as in a file with one bit
+    /// flipped: behind the same masks two registrations would tell how they differ.
     #[must_use]
     pub fn registration_seed(&self, openings: u32, bits: u8) -> Secret<32> {
         let (openings, bits) = (openings.to_le_bytes(), [bits]);
         let salts = self.salts.iter().map(|salt| salt.0.expose().as_slice());
-        let parts: Vec<&[u8]> = [openings.as_slice(), bits.as_slice()].into_iter().chain(salts).collect();
+        let root = self.parameter_root().0;
+        let parts = [openings.as_slice(), bits.as_slice(), root.as_slice()].into_iter().chain(salts);
+        let parts: Vec<&[u8]> = parts.collect();
         Secret::new(Digest::of(labels::MODEL_REGISTRATION_SEED, &parts).0)
+    }
+
+    fn parameter_root(&self) -> Digest {
+        *self.parameter_root.get_or_init(|| commitment::root(&self.leaves()))
     }
 
     /// Reads a model file and checks everything in it.
@@ -186,7 +193,7 @@ impl Model {
         PublicModel {
             card: self.card.clone(),
             architecture: self.graph.architecture(),
-            parameter_root: *self.parameter_root.get_or_init(|| commitment::root(&self.leaves())),
+            parameter_root: self.parameter_root(),
             registration: self.registration,
         }
     }

@@ -1,6 +1,8 @@
 //! The models of models/: imported, quantised on their calibration rows, judged on their test rows by the executor that
 //! nodes use, and by the reference on some. The bar: at most 0.5 percentage points below the float model.
 
+#![expect(clippy::print_stderr, reason = "what is judged is a table of the documents, too")]
+
 mod shipped;
 
 use std::sync::Arc;
@@ -47,7 +49,7 @@ fn check(name: &str, clear_correct: u32) {
     let stem = MODELS.into_iter().find(|(known, _)| *known == name).expect("a shipped model").1;
     let shipped = shipped(name, stem);
     let Quantised { width, clipping, fidelity, .. } = &shipped.quantised;
-    println!(
+    eprintln!(
         "{name}: {:?}; {width:?}, {clipping:?}, error of outputs {:.5}",
         shipped.accuracy, fidelity.error
     );
@@ -146,7 +148,7 @@ fn an_encoder_of_pytorch_answers_in_integers_nearly_what_it_answers_in_pytorch()
                 found.values.iter().zip(answer).map(|(found, answer)| (found - answer).powi(2)).sum::<f64>();
             size += answer.iter().map(|answer| answer.powi(2)).sum::<f64>();
         }
-        println!("encoder, {exporter}: off by {:.4}", (off / size).sqrt());
+        eprintln!("encoder, {exporter}: off by {:.4}", (off / size).sqrt());
         // Measured: 1.2 % of the answers' root mean square, through two layers of eight and sixteen bits.
         assert!((off / size).sqrt() < 0.015, "{exporter}: off by {}", (off / size).sqrt());
         let one = quantised.encode(&records(&imported, &rows[..1]));

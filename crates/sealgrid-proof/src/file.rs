@@ -193,6 +193,7 @@ impl ProveError {
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
+            Self::NotProvable(run) if run.is_too_large() => "E-RES-80",
             Self::NotProvable(_) => "E-PRF-01",
             Self::TooLarge(_) => "E-RES-80",
             Self::Memory { .. } => "E-RES-83",

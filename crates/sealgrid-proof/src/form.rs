@@ -67,7 +67,6 @@ impl std::fmt::Debug for Values<'_> {
 
 impl<'p> Values<'p> {
     /// The places.
-    #[must_use]
     pub fn places(self) -> &'p [Element] {
         self.places
     }

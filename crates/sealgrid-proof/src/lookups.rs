@@ -663,7 +663,7 @@ impl Conversation for Lookups {
             None => {
                 let mut listed = Vec::new();
                 self.places.each(content, |record, places| {
-                    listed.push(self.listed(record, Memo::default().of(places)))
+                    listed.push(self.listed(record, Memo::default().of(places)));
                 });
                 self.show(channel, &self.lists(&listed.iter().collect::<Vec<_>>()), content)
             }

@@ -58,9 +58,8 @@ const TOO_LARGE: &str = "no records, or more than a proof can hold";
 /// Most products of a run: a verifier goes through them, and an architecture may come from anybody.
 const PRODUCTS_MAX: u64 = 1 << 33;
 
-/// An operation that cannot be proven.
+/// An operation that cannot be proven, or an input, an output or a whole run.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("operation {index} ({name}), {word}: {why}")]
 pub struct NotProvable {
     /// Position of the operation.
     pub index: usize,
@@ -70,6 +69,25 @@ pub struct NotProvable {
     pub word: &'static str,
     /// Why not.
     pub why: &'static str,
+}
+
+impl NotProvable {
+    /// Whether fewer records could be proven.
+    #[must_use]
+    pub fn is_too_large(&self) -> bool {
+        self.why == TOO_LARGE
+    }
+}
+
+impl std::fmt::Display for NotProvable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { index, name, word, why } = self;
+        match *word {
+            "run" | "registration" => write!(f, "the {word}: {why}"),
+            "input" | "output" => write!(f, "{word} {index}: {why}"),
+            _ => write!(f, "operation {index} ({name}), {word}: {why}"),
+        }
+    }
 }
 
 /// Why there is no witness.
@@ -542,7 +560,7 @@ impl Run {
     fn lists(&self, content: &[Element]) -> Lists {
         let mut listed = Vec::new();
         self.each(content, |record, places| {
-            listed.push(self.lookups.listed(record, Memo::default().of(places)))
+            listed.push(self.lookups.listed(record, Memo::default().of(places)));
         });
         self.lookups.lists(&listed.iter().collect::<Vec<_>>())
     }

@@ -131,10 +131,10 @@ pub fn prove(planned: Planned) -> Result<Proof, Failure> {
 fn not_provable(error: &ProveError) -> Failure {
     let failure = Failure::new(error.code(), "this run cannot be proven").because(error);
     match error {
-        ProveError::NotProvable(_) => failure
+        ProveError::NotProvable(run) if !run.is_too_large() => failure
             .exit(3)
             .hint("run it on the grid instead: sealgrid run MODEL --input DATA --verify quorum:3"),
-        ProveError::TooLarge(_) => failure.hint("prove fewer records at a time"),
+        ProveError::NotProvable(_) | ProveError::TooLarge(_) => failure.hint("prove fewer records at a time"),
         ProveError::Memory { .. } => failure.hint("prove fewer records at a time, or give it more"),
         ProveError::Witness(_) => failure,
     }

@@ -384,6 +384,15 @@ fn what_cannot_be_proven_says_why() {
         .expect_err("not provable");
     assert_eq!(ProveError::from(error.clone()).code(), "E-PRF-01");
     assert!(error.to_string().contains("last"), "{error}");
+    // More records than a proof holds: fewer would do.
+    let error = Run::new(&graph, Weights::Public(Level::default()), Inputs::Private(1 << 24), Vec::new());
+    let error = error.map(drop).expect_err("no outputs");
+    assert!(!error.is_too_large(), "{error}");
+    let root = Outputs::Committed([0; 32]);
+    let error = Run::new(&graph, Weights::Public(Level::default()), Inputs::Private(1 << 24), root);
+    let error = error.map(drop).expect_err("too many");
+    assert!(error.is_too_large() && error.to_string().starts_with("the run: "), "{error}");
+    assert_eq!(ProveError::from(error).code(), "E-RES-80");
 }
 
 #[test]

@@ -320,9 +320,8 @@ fn check_graphs(graphs: impl Iterator<Item = Graph>) -> (usize, BTreeMap<&'stati
                 let mut whole = whole.clone();
                 whole[record][*place] += Element::from_i64(change);
                 let behind = columns[*place].expect("a column's") + 1;
-                run.columns[behind..].iter().for_each(|column| {
-                    run.fill(column, record, &mut whole[record], &Memo::default(), &taken)
-                });
+                let (memo, columns) = (Memo::default(), run.columns[behind..].iter());
+                columns.for_each(|column| run.fill(column, record, &mut whole[record], &memo, &taken));
                 assert!(!run.holds(&whole), "graph {number}, element {place} of {record}, {change}");
             }
         }

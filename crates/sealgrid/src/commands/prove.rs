@@ -88,6 +88,7 @@ impl Prove {
         let told_both = (told_records, told_results);
         let about = about(parameters.as_ref(), self.bits)?;
         let planned = engines::plan(&model, about, &inputs, told_both, memory_max)?;
+        let made_ready = started.elapsed();
         let outputs = planned.outputs().to_vec();
         let left = match (&parameters, registration) {
             (Some(parameters), Some(registration)) => {
@@ -146,6 +147,8 @@ impl Prove {
         json["openings_left"] = left.into();
         json["out"] = self.out.display().to_string().into();
         json["bytes"] = bytes.len().into();
+        // Of proving: running the model, and making of it and the run what is proven.
+        json["plan_ns"] = u64::try_from(made_ready.as_nanos()).unwrap_or(u64::MAX).into();
         json["prove_ns"] = u64::try_from(proven.as_nanos()).unwrap_or(u64::MAX).into();
         json["verify_ns"] = u64::try_from(verified.as_nanos()).unwrap_or(u64::MAX).into();
         Ok(Report::new(out.to_string(), json))
