@@ -1,0 +1,3 @@
+//! Computes on ciphertexts.
+
+pub mod ring;
