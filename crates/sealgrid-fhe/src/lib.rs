@@ -1,3 +1,8 @@
 //! Computes on ciphertexts.
 
 pub mod ring;
+
+pub mod parameters;
+
+pub mod rlwe;
+pub mod sampling;
