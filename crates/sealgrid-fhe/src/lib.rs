@@ -6,3 +6,6 @@ pub mod parameters;
 
 pub mod rlwe;
 pub mod sampling;
+
+pub mod linear;
+pub mod wire;

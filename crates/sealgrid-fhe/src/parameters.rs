@@ -28,7 +28,9 @@ pub enum ParameterError {
         number: u16,
     },
     /// The modulus is longer than the bound for 128 bits of security.
-    #[error("E-FHE-02: a modulus of {bits} bits has less than 128 bits of security at degree {degree}: {limit} is most")]
+    #[error(
+        "E-FHE-02: a modulus of {bits} bits has less than 128 bits of security at degree {degree}: {limit} is most"
+    )]
     Insecure {
         /// `N`.
         degree: usize,
@@ -107,6 +109,11 @@ impl ParameterSet {
     #[must_use]
     pub const fn degree(self) -> Degree {
         self.degree
+    }
+
+    /// The first prime of its chain.
+    pub(crate) fn first_prime(self) -> Modulus {
+        Modulus::largest(self.chain_bits[0], self.degree, 0).expect("a published set; a test makes them all")
     }
 
     /// Bits of the longest modulus that anything is encrypted under.

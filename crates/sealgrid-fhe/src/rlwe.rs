@@ -9,6 +9,7 @@
 
 use std::fmt;
 
+use minicbor::{Decode, Encode};
 use rand_core::CryptoRng;
 use zeroize::{Zeroize, Zeroizing};
 
@@ -16,12 +17,21 @@ use crate::parameters::Parameters;
 use crate::ring::{Coefficients, Polynomial, Values};
 use crate::sampling::{self, Seed};
 
+/// Names a secret key without telling anything of it: a digest of a secret that nobody can guess.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Encode, Decode)]
+#[cbor(transparent)]
+pub struct KeyId(#[cbor(with = "minicbor::bytes")] [u8; 16]);
+
+/// Separates names of keys from everything else that is derived from a secret.
+const KEY_ID: &str = "sealgrid/fhe/key-id/v1";
+
 /// A uniform ternary secret. Wiped when dropped, never printed.
 pub struct SecretKey {
     parameters: Parameters,
     /// In all primes.
     values: Polynomial<Values>,
     coefficients: Zeroizing<Vec<i64>>,
+    id: KeyId,
 }
 
 impl SecretKey {
@@ -36,7 +46,21 @@ impl SecretKey {
     pub(crate) fn of_coefficients(parameters: &Parameters, coefficients: Zeroizing<Vec<i64>>) -> Self {
         let ring = parameters.ring();
         let values = ring.forward(ring.of_small(ring.all(), &coefficients));
-        Self { parameters: parameters.clone(), values, coefficients }
+        let mut hasher = blake3::Hasher::new_derive_key(KEY_ID);
+        hasher.update(&parameters.set().number().to_le_bytes());
+        for coefficient in coefficients.iter() {
+            hasher.update(&coefficient.to_le_bytes()[..1]);
+        }
+        let mut id = [0; 16];
+        id.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+        hasher.zeroize();
+        Self { parameters: parameters.clone(), values, coefficients, id: KeyId(id) }
+    }
+
+    /// Its name: ciphertexts carry it, so that the wrong key is refused instead of finding noise.
+    #[must_use]
+    pub const fn id(&self) -> KeyId {
+        self.id
     }
 
     /// What it is a key of.

@@ -207,7 +207,11 @@ mod tests {
             }
         }
         assert_eq!(Modulus::largest(51, Degree::MIN, 0), None);
-        assert_eq!(Modulus::largest(20, Degree::MAX, 16), None, "2^20 and above 2^19 there are eight candidates");
+        assert_eq!(
+            Modulus::largest(20, Degree::MAX, 16),
+            None,
+            "2^20 and above 2^19 there are eight candidates"
+        );
     }
 
     #[test]

@@ -161,7 +161,12 @@ impl Ring {
     ///
     /// # Panics
     /// When a prime has no transform at the degree, or two are equal: chains are stated in [`crate::parameters`].
-    pub(crate) fn new(degree: Degree, chain: &[Modulus], special: Option<Modulus>, available: Available) -> Self {
+    pub(crate) fn new(
+        degree: Degree,
+        chain: &[Modulus],
+        special: Option<Modulus>,
+        available: Available,
+    ) -> Self {
         let primes: Vec<Modulus> = chain.iter().copied().chain(special).collect();
         assert!((1..primes.len()).all(|at| !primes[..at].contains(&primes[at])), "primes are different");
         let tables = primes.into_iter().map(|prime| Table::new(degree, prime)).collect();

@@ -173,8 +173,7 @@ pub(super) mod plain {
                 let (low, high) = values.split_at_mut(half);
                 for (x, y) in low.iter_mut().zip(high) {
                     let product = q.multiply(*y, powers[parts + part]);
-                    (*x, *y) =
-                        ((*x + product) % q.value(), (*x + q.value() - product) % q.value());
+                    (*x, *y) = ((*x + product) % q.value(), (*x + q.value() - product) % q.value());
                 }
             }
             parts *= 2;

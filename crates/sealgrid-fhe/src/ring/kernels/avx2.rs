@@ -105,9 +105,8 @@ fn multiply_lazily(a: Vector, w: Vector, quotient: Vector, q: Vector) -> Vector 
     both!(|a, w, quotient, q| {
         let (x, y, modulus) = (to_double(a), to_double(w), to_double(q));
         let share = _mm256_mul_pd(to_double(quotient), unit);
-        let estimate = _mm256_round_pd::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(
-            _mm256_mul_pd(x, share),
-        );
+        let estimate =
+            _mm256_round_pd::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(_mm256_mul_pd(x, share));
         let high = _mm256_mul_pd(x, y);
         let low = _mm256_fmsub_pd(x, y, high);
         let remainder = to_integer(_mm256_add_pd(_mm256_fnmadd_pd(estimate, modulus, high), low));
