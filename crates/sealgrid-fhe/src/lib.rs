@@ -28,4 +28,7 @@ pub mod rlwe;
 pub mod sampling;
 
 pub mod linear;
+
+pub mod ckks;
+
 pub mod wire;

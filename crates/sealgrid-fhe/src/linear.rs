@@ -26,7 +26,7 @@
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
-use crate::parameters::{ParameterSet, Parameters};
+use crate::parameters::{ParameterSet, Parameters, Scheme};
 use crate::ring::{Basis, Coefficients, Modulus, Polynomial, Ring, Values};
 use crate::rlwe::{KeyId, SecretKey};
 use crate::sampling::{self, ERROR_BOUND, ERROR_VARIANCE_TWICE, Seed};
@@ -77,8 +77,11 @@ impl Shape {
     /// How many records one ciphertext holds.
     ///
     /// # Errors
-    /// [`LinearError::Features`] when there are no features or more than the degree.
+    /// [`LinearError`] when the set is for another scheme, or there are no features or more than the degree.
     pub fn records_max(self, set: ParameterSet) -> Result<usize, LinearError> {
+        if set.scheme() != Scheme::Linear {
+            return Err(LinearError::OtherScheme { set: set.name() });
+        }
         let degree = set.degree().get();
         match degree.checked_div(self.features) {
             Some(records) if records > 0 => Ok(records),
@@ -90,6 +93,12 @@ impl Shape {
 /// Why nothing was computed.
 #[derive(Clone, Debug, thiserror::Error, PartialEq)]
 pub enum LinearError {
+    /// The parameter set is for another scheme.
+    #[error("E-FHE-10: parameter set {set} is not for exact linear layers")]
+    OtherScheme {
+        /// Its name.
+        set: &'static str,
+    },
     /// Too many features, or none.
     #[error("E-FHE-11: {features} features where 1 to {limit} fit")]
     Features {
@@ -239,7 +248,7 @@ pub fn decrypt(key: &SecretKey, sums: &EncryptedSums) -> Result<Vec<Vec<i32>>, L
     let q = ring.modulus(BASIS, 0);
     let mut decrypted = vec![Vec::with_capacity(sums.outputs.len()); sums.records];
     for output in &sums.outputs {
-        let product = Zeroizing::new(key.product(ring.forward(output.mask.clone())));
+        let product = Zeroizing::new(key.product(&ring.forward(output.mask.clone())));
         for (record, (sums_of_record, body)) in decrypted.iter_mut().zip(&output.body).enumerate() {
             let phase = (product.row(0)[record * sums.features] + body) % q.value();
             sums_of_record.push(rounded(q.centred(phase), step(q)));

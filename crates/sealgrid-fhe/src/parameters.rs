@@ -52,6 +52,8 @@ pub enum ParameterError {
 pub enum Scheme {
     /// Exact integer sums, one prime, no evaluation keys: [`crate::linear`].
     Linear,
+    /// Approximate arithmetic on slots: [`crate::ckks`].
+    Ckks,
 }
 
 /// A named, versioned choice of degree and lengths of primes.
@@ -76,8 +78,19 @@ impl ParameterSet {
         special_bits: None,
     };
 
+    /// Three products in a row on 4,096 slots with scales of 37 bits: `N` = 2^13 and 208 bits, of the 218 that the standard
+    /// allows. Depth and precision of small networks.
+    pub const CKKS_1: Self = Self {
+        name: "ckks-8192-3x37-v1",
+        number: 2,
+        scheme: Scheme::Ckks,
+        degree: Degree::TWO_13,
+        chain_bits: &[48, 37, 37, 37],
+        special_bits: Some(49),
+    };
+
     /// Every set there is. A published set never changes; a better one gets a new number.
-    pub const ALL: [Self; 1] = [Self::LINEAR_1];
+    pub const ALL: [Self; 2] = [Self::LINEAR_1, Self::CKKS_1];
 
     /// The set of a number, as it is written in keys and ciphertexts.
     ///

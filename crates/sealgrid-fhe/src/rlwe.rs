@@ -74,6 +74,11 @@ impl SecretKey {
         &self.coefficients
     }
 
+    /// The secret in all primes. Every call is a place to review.
+    pub(crate) const fn expose_values(&self) -> &Polynomial<Values> {
+        &self.values
+    }
+
     /// Encrypts a polynomial known by all primes of the chain: the seed, and `b` as coefficients.
     pub(crate) fn encrypt(
         &self,
@@ -87,14 +92,14 @@ impl SecretKey {
         let errors = sampling::errors(ring.degree().get(), rng);
         let mut b = ring.of_small(basis, &errors);
         ring.add(&mut b, message);
-        ring.subtract(&mut b, &self.product(a));
+        ring.subtract(&mut b, &self.product(&a));
         (seed, b)
     }
 
     /// `a · s` as coefficients: what the phase of `(b, a)` has beside `b`.
-    pub(crate) fn product(&self, a: Polynomial<Values>) -> Polynomial<Coefficients> {
+    pub(crate) fn product(&self, a: &Polynomial<Values>) -> Polynomial<Coefficients> {
         let ring = self.parameters.ring();
-        ring.inverse(ring.sum_of_products(a.basis(), &[(&a, &self.values)]))
+        ring.inverse(ring.sum_of_products(a.basis(), &[(a, &self.values)]))
     }
 }
 
@@ -131,14 +136,14 @@ mod tests {
         let key = SecretKey::generate(&parameters, rng);
         let message: Vec<i64> = (0..2048).map(|i| (i - 1024) << 20).collect();
         let (seed, b) = key.encrypt(&ring.of_integers(ring.chain(), &message), rng);
-        let mut phase = key.product(sampling::uniform(ring, ring.chain(), &seed));
+        let mut phase = key.product(&sampling::uniform(ring, ring.chain(), &seed));
         ring.add(&mut phase, &b);
         let q = ring.modulus(ring.chain(), 0);
         for (residue, message) in phase.row(0).iter().zip(&message) {
             assert!(q.centred(*residue).abs_diff(*message) <= u64::from(ERROR_BOUND));
         }
         let other = SecretKey::generate(&parameters, rng);
-        let mut phase = other.product(sampling::uniform(ring, ring.chain(), &seed));
+        let mut phase = other.product(&sampling::uniform(ring, ring.chain(), &seed));
         ring.add(&mut phase, &b);
         let near = phase.row(0).iter().zip(&message).filter(|(r, m)| q.centred(**r).abs_diff(**m) < 1 << 20);
         assert_eq!(near.count(), 0, "another key finds nothing");

@@ -71,7 +71,7 @@ fn check(shape: Shape, weights: &[i32], biases: &[i32], records: &[i32], seed: u
 #[test]
 fn sums_are_those_of_the_integer_graph_at_the_extremes() {
     let full = |features: usize, w: i32, x: i32| {
-        check(I8(features), &vec![w; features], &[7], &vec![x; features], 1)
+        check(I8(features), &vec![w; features], &[7], &vec![x; features], 1);
     };
     full(1, 127, -128);
     full(30, -128, -128);
@@ -132,7 +132,7 @@ fn errors_of_sums_are_as_large_as_computed() {
     for _ in 0..20 {
         let sums =
             layer.evaluate(&encrypt(&key, I8(30), &rows(&zeros, 30), rng).expect("fits")).expect("fits");
-        let product = key.product(ring.forward(sums.outputs[0].mask.clone()));
+        let product = key.product(&ring.forward(sums.outputs[0].mask.clone()));
         for (record, body) in sums.outputs[0].body.iter().enumerate() {
             let error = q.centred((product.row(0)[30 * record] + body) % q.value());
             greatest = greatest.max(error.abs());
@@ -177,6 +177,9 @@ fn what_does_not_belong_together_is_refused_with_its_code() {
     assert_eq!(refused(encrypt(&key, I8(30), &[&record[..]; 69], rng)), "E-FHE-12");
     assert_eq!(refused(encrypt(&key, I8(30), &[&[128; 30]], rng)), "E-FHE-13");
     assert_eq!(refused(encrypt(&key, I8(0), &[&[]], rng)), "E-FHE-11");
+
+    let slots = SecretKey::generate(&Parameters::new(ParameterSet::CKKS_1).expect("a published set"), rng);
+    assert_eq!(refused(encrypt(&slots, I8(30), &[&record], rng)), "E-FHE-10");
 
     let encrypted = encrypt(&key, I8(30), &[&record], rng).expect("fits");
     let wide =

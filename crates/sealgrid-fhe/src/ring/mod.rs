@@ -13,7 +13,6 @@ mod transform;
 mod tests;
 
 pub use self::kernels::{Available, Backend};
-pub(crate) use self::modulus::Factor;
 pub use self::modulus::{BITS_MAX, BITS_MIN, Modulus};
 pub use self::polynomial::{Automorphism, Basis, Coefficients, Form, Polynomial, Ring, Values};
 pub use self::transform::Table;
@@ -34,6 +33,8 @@ impl Degree {
 
     /// 2^11.
     pub(crate) const TWO_11: Self = Self(11);
+    /// 2^13.
+    pub(crate) const TWO_13: Self = Self(13);
 
     /// The degree `2^log`, if that is one.
     #[must_use]

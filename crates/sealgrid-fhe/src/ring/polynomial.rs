@@ -38,6 +38,11 @@ impl Basis {
         Self { special: true, ..self }
     }
 
+    /// The same without the special prime.
+    const fn special_dropped(self) -> Self {
+        Self::chain(self.primes)
+    }
+
     /// How many rows.
     #[must_use]
     pub const fn rows(self) -> usize {
@@ -293,5 +298,65 @@ impl Ring {
             }
         }
         result
+    }
+
+    /// `a += b` in one row, whatever else `b` is known by.
+    pub(crate) fn add_row<F: Form>(&self, a: &mut Polynomial<F>, b: &Polynomial<F>, row: usize) {
+        let modulus = self.modulus(a.basis, row);
+        self.available.add(a.row_mut(row), b.row(row), modulus);
+    }
+
+    /// The integers closest to zero of one row, modulo all primes of a basis.
+    pub(crate) fn lift(&self, row: &[u64], from: Modulus, basis: Basis) -> Polynomial<Values> {
+        let mut result = Polynomial::zero(self.degree, basis);
+        for (index, out) in result.rows_mut().enumerate() {
+            let table = self.table(basis, index);
+            self.available.change_modulus(out, row, from, table.modulus());
+            table.transform(out, self.available);
+        }
+        result
+    }
+
+    /// `P · a` for the special prime `P`, in one prime more: `P` itself, modulo which it is zero.
+    pub(crate) fn times_special(&self, a: &Polynomial<Values>) -> Polynomial<Values> {
+        let special = self.tables[self.chain].modulus().value();
+        let basis = Basis::chain(a.basis.primes).with_special();
+        let mut result = Polynomial::zero(self.degree, basis);
+        for index in 0..basis.primes {
+            let modulus = self.modulus(basis, index);
+            result.row_mut(index).copy_from_slice(a.row(index));
+            self.available.scale(result.row_mut(index), modulus.factor(special), modulus);
+        }
+        result
+    }
+
+    /// `a / P`, rounded, for the special prime, which is dropped.
+    pub(crate) fn divide_by_special(&self, a: Polynomial<Values>) -> Polynomial<Values> {
+        assert!(a.basis.special, "the special prime is there");
+        self.divide(a, Basis::special_dropped)
+    }
+
+    /// `a / q`, rounded, for the last prime of the chain, which is dropped.
+    pub(crate) fn divide_by_last(&self, a: Polynomial<Values>) -> Polynomial<Values> {
+        assert!(!a.basis.special && a.basis.primes > 1, "another prime is left");
+        self.divide(a, |basis| Basis::chain(basis.primes - 1))
+    }
+
+    /// Subtracts the remainder by the prime of the last row, then multiplies by its inverse (J. Cheon, K. Han, A. Kim, M. Kim,
+    /// Y. Song, "A full RNS variant of approximate homomorphic encryption", 2018, section 4).
+    fn divide(&self, mut a: Polynomial<Values>, shorter: impl Fn(Basis) -> Basis) -> Polynomial<Values> {
+        let last = a.basis.rows() - 1;
+        let table = self.table(a.basis, last);
+        let divisor = table.modulus();
+        table.transform_back(a.row_mut(last), self.available);
+        let basis = shorter(a.basis);
+        let remainder = self.lift(a.row(last), divisor, basis);
+        a.truncate(basis.primes);
+        for (index, row) in a.rows_mut().enumerate() {
+            let modulus = self.modulus(basis, index);
+            let inverse = modulus.factor(modulus.inverse(divisor.value()));
+            self.available.subtract_and_scale(row, remainder.row(index), inverse, modulus);
+        }
+        a
     }
 }
