@@ -51,17 +51,17 @@ fn uniform_row(row: &mut [u64], modulus: Modulus, seed: &Seed) {
     let mut output = hasher.finalize_xof();
     let width = modulus.bits().div_ceil(8) as usize;
     let mask = (1 << modulus.bits()) - 1;
-    let mut bytes = vec![0; width * row.len()];
+    // Eight bytes more, so that every word is read as eight and cut.
+    let mut bytes = vec![0; width * row.len() + 8];
     let mut filled = 0;
     while filled < row.len() {
         let wanted = width * (row.len() - filled);
         output.fill(&mut bytes[..wanted]);
-        for word in bytes[..wanted].chunks_exact(width) {
-            let mut padded = [0; 8];
-            padded[..width].copy_from_slice(word);
-            let candidate = u64::from_le_bytes(padded) & mask;
+        for start in (0..wanted).step_by(width) {
+            let word = bytes[start..].first_chunk().expect("eight bytes more");
+            let candidate = u64::from_le_bytes(*word) & mask;
             // Overwritten by the next one unless it counts.
-            row[filled.min(row.len() - 1)] = candidate;
+            row[filled] = candidate;
             filled += usize::from(candidate < modulus.value());
         }
     }
