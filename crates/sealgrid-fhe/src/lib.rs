@@ -5,14 +5,19 @@
 //! - Make a key: [`rlwe::SecretKey::generate`]; keep it as bytes that are wiped: [`rlwe::SecretKey::to_secret_bytes`].
 //! - Have a linear or logistic model evaluated exactly, without evaluation keys: [`linear::encrypt`],
 //!   [`linear::Layer::evaluate`], [`linear::decrypt`]. The sums are the accumulators of the integer graph.
-//! - Send and keep what was made: [`linear::EncryptedRecords::to_bytes`], [`linear::EncryptedSums::to_bytes`].
+//! - Compute on encrypted vectors of real numbers: [`ckks::encrypt`], [`ckks::EvaluationKeys::generate`], [`ckks::Evaluator`],
+//!   [`ckks::danger_decrypt`].
+//! - Send and keep what exact layers need: [`linear::EncryptedRecords::to_bytes`], [`linear::EncryptedSums::to_bytes`].
 //! - Build another scheme on the same polynomials: [`ring`].
 //!
 //! # What is not built yet
-//! Approximate arithmetic on slots (CKKS), evaluation keys, rotations and matrices, encryption under public keys, training, and a
-//! mode of jobs that uses any of it. Nothing in this crate hides a model's weights from the owner of the records' key, and
-//! decrypted sums are exact, so the attack on approximate results (B. Li, D. Micciancio, 2021) has nothing to work on yet.
-//! The code has not been reviewed by anybody outside the project.
+//! - Bytes of [`ckks`] ciphertexts and evaluation keys: they live in one process.
+//! - Flooding of what [`ckks`] decrypts, without which it must not leave the key's owner (B. Li, D. Micciancio, 2021).
+//! - Hiding weights: nothing here hides a model's weights from the owner of the records' key.
+//! - Digits of several primes in key switching, deeper parameter sets, bootstrapping, encryption under public keys.
+//! - The compiler from graphs, exact products of ciphertexts, trees, training, joint keys, a mode of jobs, commands.
+//!
+//! Nobody outside the project has reviewed the code.
 //!
 //! # Non-goals
 //! No disk, no clock, no global randomness: generators are arguments. No cipher, hash or generator of our own. Integrity is
