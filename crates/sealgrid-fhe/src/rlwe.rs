@@ -92,7 +92,9 @@ impl SecretKey {
         let errors = sampling::errors(ring.degree().get(), rng);
         let mut b = ring.of_small(basis, &errors);
         ring.add(&mut b, message);
-        ring.subtract(&mut b, &self.product(&a));
+        // Whoever has `a·s` and `a` has the key.
+        let product = Zeroizing::new(self.product(&a));
+        ring.subtract(&mut b, &product);
         (seed, b)
     }
 

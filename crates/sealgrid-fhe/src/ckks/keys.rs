@@ -33,7 +33,8 @@ impl SwitchingKey {
             let a = sampling::uniform(ring, basis, &sampling::seed(rng));
             let errors = sampling::errors(ring.degree().get(), rng);
             let mut b = ring.forward(ring.of_small(basis, &errors));
-            ring.subtract(&mut b, &ring.sum_of_products(basis, &[(&a, to)]));
+            let product = Zeroizing::new(ring.sum_of_products(basis, &[(&a, to)]));
+            ring.subtract(&mut b, &product);
             ring.add_row(&mut b, &lifted, row);
             [b, a]
         };
