@@ -49,15 +49,16 @@ fn low_bits() -> Vector {
     _mm512_set1_epi64((1 << 52) - 1)
 }
 
-/// As the portable version, modulo 2^52 instead of 2^64: the result is below `2q < 2^52` either way.
+/// As the portable version, modulo 2^52 instead of 2^64: the result is below `2q < 2^52` either way. The multiple of `q` is taken off by
+/// adding one of `2^52 - q`, which the multiplier does on its own.
 #[inline]
 #[target_feature(enable = "avx512f,avx512ifma")]
 fn multiply_lazily(a: Vector, w: Vector, quotient: Vector, q: Vector) -> Vector {
     let zero = _mm512_setzero_si512();
     let estimate = _mm512_madd52hi_epu64(zero, a, quotient);
     let product = _mm512_madd52lo_epu64(zero, a, w);
-    let multiple = _mm512_madd52lo_epu64(zero, estimate, q);
-    _mm512_and_si512(_mm512_sub_epi64(product, multiple), low_bits())
+    let negative = _mm512_sub_epi64(_mm512_set1_epi64(1 << 52), q);
+    _mm512_and_si512(_mm512_madd52lo_epu64(product, estimate, negative), low_bits())
 }
 
 /// Adds the two 52-bit halves of `a · b`.
