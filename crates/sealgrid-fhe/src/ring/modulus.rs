@@ -91,7 +91,7 @@ impl Modulus {
 
     /// The residue of an integer.
     ///
-    /// In constant time where the processor divides so: for secrets there is [`Modulus::of_small`].
+    /// In constant time where the processor divides so: for small secrets there is `of_small`.
     #[must_use]
     pub fn of_integer(self, value: i64) -> u64 {
         let q = i64::try_from(self.q).expect("q has at most 50 bits");
