@@ -7,11 +7,11 @@
 //!   [`linear::Layer::evaluate`], [`linear::decrypt`]. The sums are the accumulators of the integer graph.
 //! - Compute on encrypted vectors of real numbers: [`ckks::encrypt`], [`ckks::EvaluationKeys::generate`], [`ckks::Evaluator`],
 //!   [`ckks::danger_decrypt`].
-//! - Send and keep what exact layers need: [`linear::EncryptedRecords::to_bytes`], [`linear::EncryptedSums::to_bytes`].
+//! - Send and keep what was made: [`linear::EncryptedRecords::to_bytes`], [`linear::EncryptedSums::to_bytes`],
+//!   [`ckks::FreshCiphertext::to_bytes`], [`ckks::Ciphertext::to_bytes`], [`ckks::EvaluationKeys::to_bytes`].
 //! - Build another scheme on the same polynomials: [`ring`].
 //!
 //! # What is not built yet
-//! - Bytes of [`ckks`] ciphertexts and evaluation keys: they live in one process.
 //! - Flooding of what [`ckks`] decrypts, without which it must not leave the key's owner (B. Li, D. Micciancio, 2021).
 //! - Hiding weights: nothing here hides a model's weights from the owner of the records' key.
 //! - Digits of several primes in key switching, deeper parameter sets, bootstrapping, encryption under public keys.

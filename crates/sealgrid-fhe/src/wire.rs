@@ -18,7 +18,7 @@ use crate::ring::{Basis, Modulus, Polynomial};
 use crate::rlwe::{KeyId, SecretKey};
 
 /// The version of every format here.
-const VERSION: u8 = 1;
+pub(crate) const VERSION: u8 = 1;
 
 /// Most bytes of encrypted records: a full ciphertext of 2^11 residues of 50 bits is 12,800, and a header.
 pub const RECORDS_BYTES_MAX: usize = 16 << 10;
@@ -28,10 +28,13 @@ pub const SUMS_BYTES_MAX: usize = OUTPUTS_MAX * (26 << 10);
 
 /// What a file is.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub(crate) enum Kind {
     Records = 1,
     Sums = 2,
     SecretKey = 3,
+    Fresh = 4,
+    Ciphertext = 5,
+    EvaluationKeys = 6,
 }
 
 /// Why bytes are not a key or a ciphertext.
@@ -239,7 +242,7 @@ fn key_header(set: ParameterSet) -> [u8; HEADER] {
     [Kind::SecretKey as u8, VERSION, low, high]
 }
 
-fn expect(expected: Kind, kind: u8, version: u8) -> Result<(), WireError> {
+pub(crate) fn expect(expected: Kind, kind: u8, version: u8) -> Result<(), WireError> {
     if kind != expected as u8 || version != VERSION {
         return Err(WireError::OtherKind { kind, version });
     }
@@ -271,7 +274,7 @@ fn count(count: usize) -> u32 {
 }
 
 /// Residues at the length of their prime, lowest bits first; the last byte is filled with zeros.
-fn pack(residues: &[u64], q: Modulus) -> Vec<u8> {
+pub(crate) fn pack(residues: &[u64], q: Modulus) -> Vec<u8> {
     let width = q.bits();
     let mut bytes = Vec::with_capacity(packed_length(residues.len(), q));
     let (mut waiting, mut bits) = (0_u128, 0);
@@ -291,7 +294,7 @@ fn pack(residues: &[u64], q: Modulus) -> Vec<u8> {
 }
 
 /// `None` when the length is not that of `count` residues, one is not below `q`, or the filling is not zero.
-fn unpack(bytes: &[u8], count: usize, q: Modulus) -> Option<Vec<u64>> {
+pub(crate) fn unpack(bytes: &[u8], count: usize, q: Modulus) -> Option<Vec<u64>> {
     if bytes.len() != packed_length(count, q) {
         return None;
     }

@@ -9,12 +9,14 @@ use super::{Automorphism, CkksError, Digits, Operation, ckks};
 use crate::parameters::ParameterSet;
 use crate::ring::{Polynomial, Ring, Values};
 use crate::rlwe::{KeyId, SecretKey};
-use crate::sampling;
+use crate::sampling::{self, Seed};
 
 /// Switches the digits of a polynomial from one key to another, or before a rotation.
 pub struct SwitchingKey {
     /// For each prime of the chain an encryption of the special prime times the old key, in that prime's row alone.
-    digits: Vec<[Polynomial<Values>; 2]>,
+    pub(super) digits: Vec<[Polynomial<Values>; 2]>,
+    /// What the second half of each is made of.
+    pub(super) seeds: Vec<Seed>,
     automorphism: Automorphism,
 }
 
@@ -30,15 +32,28 @@ impl SwitchingKey {
         let basis = ring.all();
         let lifted = Zeroizing::new(ring.times_special(from));
         let digit = |row: usize| {
-            let a = sampling::uniform(ring, basis, &sampling::seed(rng));
+            let seed = sampling::seed(rng);
+            let a = sampling::uniform(ring, basis, &seed);
             let errors = sampling::errors(ring.degree().get(), rng);
             let mut b = ring.forward(ring.of_small(basis, &errors));
             let product = Zeroizing::new(ring.sum_of_products(basis, &[(&a, to)]));
             ring.subtract(&mut b, &product);
             ring.add_row(&mut b, &lifted, row);
-            [b, a]
+            (seed, [b, a])
         };
-        Self { digits: (0..basis.primes).map(digit).collect(), automorphism }
+        let (seeds, digits) = (0..basis.primes).map(digit).unzip();
+        Self { digits, seeds, automorphism }
+    }
+
+    /// The key of first halves and the seeds of the second, for a rotation by `by` slots; 0 for products.
+    pub(super) fn of_digits(ring: &Ring, halves: Vec<(Seed, Polynomial<Values>)>, by: usize) -> Self {
+        let expand = |(seed, b): (Seed, Polynomial<Values>)| {
+            let a = sampling::uniform(ring, b.basis(), &seed);
+            (seed, [b, a])
+        };
+        let (seeds, digits) = halves.into_iter().map(expand).unzip();
+        let power = power_of_five(by, 2 * ring.degree().get());
+        Self { digits, seeds, automorphism: Automorphism::new(ring.degree(), power) }
     }
 
     /// `Σ_i digit_i · key_i`, times the special prime.
@@ -58,9 +73,9 @@ impl SwitchingKey {
 
 /// The keys that an evaluator is given: none of them decrypts.
 pub struct EvaluationKeys {
-    set: ParameterSet,
-    key: KeyId,
-    keys: BTreeMap<Operation, SwitchingKey>,
+    pub(super) set: ParameterSet,
+    pub(super) key: KeyId,
+    pub(super) keys: BTreeMap<Operation, SwitchingKey>,
 }
 
 impl EvaluationKeys {

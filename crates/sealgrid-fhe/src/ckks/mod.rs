@@ -26,11 +26,13 @@
 
 mod encoding;
 mod keys;
+mod wire;
 
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
 pub use self::keys::{EvaluationKeys, SwitchingKey};
+pub use self::wire::{CIPHERTEXT_BYTES_MAX, KEYS_BYTES_MAX, KEYS_MAX};
 use crate::parameters::{ParameterSet, Parameters, Scheme};
 use crate::ring::{Automorphism, Basis, Coefficients, Polynomial, Ring, Values};
 use crate::rlwe::{KeyId, SecretKey};
