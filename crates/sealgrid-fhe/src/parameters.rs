@@ -1,7 +1,7 @@
 //! Named parameter sets, each with its security and where that is from. Nothing below 128 bits can be made.
 //!
 //! A [`ParameterSet`] is one of the constants of this file or none: its fields are private, and [`Parameters::new`], the only
-//! way to primes, compares the length of the modulus with the standard's bound once more before it finds them.
+//! way to primes, compares the length of the modulus with the published bound once more before it finds them.
 //!
 //! # Source of the bounds
 //! [`MODULUS_BITS_MAX`] bounds the modulus for 128 bits of security against classical attacks, a uniform ternary secret and errors of standard
