@@ -59,7 +59,7 @@ impl Failure {
         self.exit.unwrap_or_else(|| match self.code.get(2..5) {
             Some("USE" | "IMP" | "DAT") => 2,
             Some("POL") => 3,
-            Some("VER" | "QRM" | "LOG" | "PRF") => 4,
+            Some("VER" | "QRM" | "LOG" | "PRF" | "FHE") => 4,
             Some("NET" | "AVL" | "STO") => 5,
             Some("RES") => 6,
             Some("KEY") => 7,

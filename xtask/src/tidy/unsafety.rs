@@ -1,4 +1,4 @@
-//! `unsafe` stands in one place, the fast kernels, where it is audited. The module for browsers says the word where it names what it exports, and nowhere
+//! `unsafe` stands in the fast kernels of two crates, where it is audited. The module for browsers says the word where it names what it exports, and nowhere
 //! else: an attribute is no unsafe code, but two functions of one name would be unsound.
 
 use std::path::Path;
@@ -8,8 +8,8 @@ use crate::source::{self, Rust};
 
 const RULE: &str = "unsafe only in the fast kernels";
 
-/// Where vector instructions need it.
-const KERNELS: &str = "crates/sealgrid-graph/src/fast";
+/// Where vector instructions need it: those that run models, and those that transform polynomials of ciphertexts.
+const KERNELS: &[&str] = &["crates/sealgrid-graph/src/fast", "crates/sealgrid-fhe/src/ring/kernels"];
 
 /// Where functions are named for hosts that are not Rust.
 const EXPORTS: &str = "crates/sealgrid-verify-wasm/src/lib.rs";
@@ -23,7 +23,7 @@ pub fn workspace() -> Vec<Finding> {
 }
 
 fn unsafety(source: &Rust) -> Vec<Finding> {
-    if source.path.starts_with(Path::new(KERNELS)) {
+    if KERNELS.iter().any(|kernels| source.path.starts_with(Path::new(kernels))) {
         return Vec::new();
     }
     let names = |at: usize| {
@@ -41,7 +41,7 @@ fn unsafety(source: &Rust) -> Vec<Finding> {
             line: token.line,
             rule: RULE,
             what: "`unsafe`".into(),
-            advice: "use a safe crate or function; only graph::fast may hold unsafe code",
+            advice: "use a safe crate or function; only graph::fast and fhe::ring::kernels may hold unsafe code",
         })
         .collect()
 }
@@ -55,6 +55,8 @@ mod tests {
         let text = "fn f() { unsafe { g() } }";
         assert_eq!(unsafety(&Rust::new("crates/sealgrid-net/src/lib.rs", text)).len(), 1);
         assert!(unsafety(&Rust::new("crates/sealgrid-graph/src/fast/kernels/avx2.rs", text)).is_empty());
+        assert!(unsafety(&Rust::new("crates/sealgrid-fhe/src/ring/kernels/avx2.rs", text)).is_empty());
+        assert_eq!(unsafety(&Rust::new("crates/sealgrid-fhe/src/ring/mod.rs", text)).len(), 1);
         assert!(unsafety(&Rust::new("crates/sealgrid-net/src/lib.rs", "#![forbid(unsafe_code)]")).is_empty());
     }
 
