@@ -372,6 +372,9 @@ fn packed_length(count: usize, q: Modulus) -> usize {
 }
 
 #[cfg(test)]
+mod vectors;
+
+#[cfg(test)]
 mod tests {
     use proptest::prelude::*;
     use rand_chacha::ChaCha20Rng;
