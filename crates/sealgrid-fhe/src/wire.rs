@@ -371,6 +371,9 @@ fn packed_length(count: usize, q: Modulus) -> usize {
     (count * q.bits() as usize).div_ceil(8)
 }
 
+#[doc(hidden)]
+pub mod fuzz;
+
 #[cfg(test)]
 mod vectors;
 
