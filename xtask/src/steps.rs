@@ -34,6 +34,7 @@ const FROZEN: &[(&str, &str)] = &[
     ("sealgrid-protocol", ""),
     ("sealgrid-verify", ""),
     ("sealgrid-proof", "vectors"),
+    ("sealgrid-fhe", "vectors"),
     ("sealgrid", "reference"),
 ];
 

@@ -26,6 +26,12 @@ pub const RECORDS_BYTES_MAX: usize = 16 << 10;
 /// Most bytes of encrypted sums: [`OUTPUTS_MAX`] times a mask of 12,800 bytes and as many bodies at most.
 pub const SUMS_BYTES_MAX: usize = OUTPUTS_MAX * (26 << 10);
 
+/// Most items of encrypted records: an array and its nine elements.
+const RECORDS_ITEMS_MAX: usize = 10;
+
+/// Most items of encrypted sums: an array, its seven elements, and three an output.
+const SUMS_ITEMS_MAX: usize = 8 + 3 * OUTPUTS_MAX;
+
 /// What a file is.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -134,7 +140,7 @@ impl EncryptedRecords {
     /// # Errors
     /// [`WireError`] when the bytes are not the one spelling of a value within its limits.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, WireError> {
-        let wire: RecordsWire = canonical::decode(bytes, RECORDS_BYTES_MAX)?;
+        let wire: RecordsWire = decode(bytes, RECORDS_BYTES_MAX, RECORDS_ITEMS_MAX)?;
         expect(Kind::Records, wire.kind, wire.version)?;
         let set = ParameterSet::of_number(wire.set)?;
         let width = match wire.width {
@@ -174,7 +180,7 @@ impl EncryptedSums {
     /// # Errors
     /// [`WireError`] when the bytes are not the one spelling of a value within its limits.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, WireError> {
-        let wire: SumsWire = canonical::decode(bytes, SUMS_BYTES_MAX)?;
+        let wire: SumsWire = decode(bytes, SUMS_BYTES_MAX, SUMS_ITEMS_MAX)?;
         expect(Kind::Sums, wire.kind, wire.version)?;
         let set = ParameterSet::of_number(wire.set)?;
         // The width is the records' affair: sums are of 32 bits.
@@ -240,6 +246,50 @@ const HEADER: usize = 4;
 fn key_header(set: ParameterSet) -> [u8; HEADER] {
     let [low, high] = set.number().to_le_bytes();
     [Kind::SecretKey as u8, VERSION, low, high]
+}
+
+/// Reads a value of at most so many bytes and CBOR items from its canonical bytes.
+///
+/// Of an item of one byte a list makes an element of 24 to 48 in memory, so items are counted before anything is made of them.
+pub(crate) fn decode<T>(bytes: &[u8], bytes_max: usize, items_max: usize) -> Result<T, NotCanonical>
+where
+    T: Encode<()> + for<'b> Decode<'b, ()>,
+{
+    if bytes.len() <= bytes_max {
+        bounded(bytes, items_max)?;
+    }
+    canonical::decode(bytes, bytes_max)
+}
+
+/// Refuses bytes of more items, and items that are in no format here: all are integers, byte strings and arrays whose length is stated.
+fn bounded(bytes: &[u8], items_max: usize) -> Result<(), NotCanonical> {
+    let (mut rest, mut items) = (bytes, 0);
+    while let Some((&first, behind)) = rest.split_first() {
+        let malformed = NotCanonical::Malformed { position: bytes.len() - rest.len() };
+        let (major, short) = (first >> 5, first & 0x1f);
+        let argument_length = match short {
+            0..24 => 0,
+            24..28 => 1 << (short - 24),
+            _ => return Err(malformed),
+        };
+        let (argument, behind) = behind.split_at_checked(argument_length).ok_or(malformed)?;
+        let argument = if argument.is_empty() {
+            u64::from(short)
+        } else {
+            argument.iter().fold(0, |value, &byte| value << 8 | u64::from(byte))
+        };
+        let content = match major {
+            0 | 4 => 0,
+            2 => usize::try_from(argument).map_err(|_| malformed)?,
+            _ => return Err(malformed),
+        };
+        items += 1;
+        if items > items_max {
+            return Err(malformed);
+        }
+        rest = behind.get(content..).ok_or(malformed)?;
+    }
+    Ok(())
 }
 
 pub(crate) fn expect(expected: Kind, kind: u8, version: u8) -> Result<(), WireError> {
@@ -320,6 +370,12 @@ pub(crate) fn unpack(bytes: &[u8], count: usize, q: Modulus) -> Option<Vec<u64>>
 fn packed_length(count: usize, q: Modulus) -> usize {
     (count * q.bits() as usize).div_ceil(8)
 }
+
+#[doc(hidden)]
+pub mod fuzz;
+
+#[cfg(test)]
+mod vectors;
 
 #[cfg(test)]
 mod tests {
@@ -413,6 +469,32 @@ mod tests {
         assert_eq!(changed(&|wire| wire.body.push(0)), "E-FHE-22");
         assert_eq!(changed(&|wire| wire.body[..7].fill(0xff)), "E-FHE-22", "a residue that is none");
         assert_eq!(changed(&|wire| *wire.body.last_mut().expect("bytes") |= 0x80), "E-FHE-22", "filling");
+    }
+
+    #[test]
+    fn lists_longer_than_any_format_has_are_refused_before_they_are_read() {
+        let empty = |outputs: usize| {
+            let output = || OutputWire { mask: Vec::new().into(), body: Vec::new().into() };
+            canonical::encode(&SumsWire {
+                kind: Kind::Sums as u8,
+                version: VERSION,
+                set: 1,
+                key: sample().0.id(),
+                features: 1,
+                records: 1,
+                outputs: (0..outputs).map(|_| output()).collect(),
+            })
+        };
+        let refused = |bytes: &[u8]| EncryptedSums::from_bytes(bytes).err().expect("refused");
+        assert_eq!(refused(&empty(OUTPUTS_MAX)), WireError::Inconsistent, "what they say is looked at");
+        let malformed = |error| matches!(error, WireError::NotCanonical(NotCanonical::Malformed { .. }));
+        assert!(malformed(refused(&empty(OUTPUTS_MAX + 1))));
+        // Lists that do not say how long they are, strings beyond the end, items of other types.
+        for bytes in
+            [&[0x9f, 0xff][..], &[0x5b, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff], &[0x19, 1], &[0xf6]]
+        {
+            assert!(malformed(refused(bytes)), "{bytes:x?}");
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::parameters::{Parameters, Scheme};
 use crate::ring::{Basis, Polynomial, Ring, Values};
 use crate::rlwe::KeyId;
 use crate::sampling::Seed;
-use crate::wire::{Kind, VERSION, WireError, expect, pack, unpack};
+use crate::wire::{Kind, VERSION, WireError, decode, expect, pack, unpack};
 
 /// Most bytes of a ciphertext: two times four rows of 2^13 residues of at most 49 bits, and a header.
 pub const CIPHERTEXT_BYTES_MAX: usize = 512 << 10;
@@ -20,6 +20,16 @@ pub const KEYS_MAX: usize = 256;
 
 /// Most bytes of evaluation keys: each four digits of five rows of 49 KiB.
 pub const KEYS_BYTES_MAX: usize = KEYS_MAX << 20;
+
+/// Most rows of a polynomial: four primes and the special one.
+const ROWS_MAX: usize = 5;
+
+/// Most items of a ciphertext: an array, its seven elements, and the rows of two polynomials.
+const CIPHERTEXT_ITEMS_MAX: usize = 8 + 2 * ROWS_MAX;
+
+/// Most items of evaluation keys: an array and its five elements; of each key an array, a number and an array of four digits, each an
+/// array, a seed and an array of rows.
+const KEYS_ITEMS_MAX: usize = 6 + KEYS_MAX * (3 + 4 * (3 + ROWS_MAX));
 
 /// The rows of a polynomial, each packed at the length of its prime.
 type Rows = Vec<ByteVec>;
@@ -115,7 +125,7 @@ impl FreshCiphertext {
     /// # Errors
     /// [`WireError`] when the bytes are not the one spelling of a value within its limits.
     pub fn from_bytes(parameters: &Parameters, bytes: &[u8]) -> Result<Self, WireError> {
-        let wire: FreshWire = canonical::decode(bytes, CIPHERTEXT_BYTES_MAX)?;
+        let wire: FreshWire = decode(bytes, CIPHERTEXT_BYTES_MAX, CIPHERTEXT_ITEMS_MAX)?;
         expect(Kind::Fresh, wire.kind, wire.version)?;
         own(parameters, wire.set)?;
         let ring = parameters.ring();
@@ -149,7 +159,7 @@ impl Ciphertext {
     /// # Errors
     /// [`WireError`] when the bytes are not the one spelling of a value within its limits.
     pub fn from_bytes(parameters: &Parameters, bytes: &[u8]) -> Result<Self, WireError> {
-        let wire: CiphertextWire = canonical::decode(bytes, CIPHERTEXT_BYTES_MAX)?;
+        let wire: CiphertextWire = decode(bytes, CIPHERTEXT_BYTES_MAX, CIPHERTEXT_ITEMS_MAX)?;
         expect(Kind::Ciphertext, wire.kind, wire.version)?;
         own(parameters, wire.set)?;
         let ring = parameters.ring();
@@ -198,7 +208,7 @@ impl EvaluationKeys {
     /// # Errors
     /// [`WireError`] when the bytes are not the one spelling of a value within its limits.
     pub fn from_bytes(parameters: &Parameters, bytes: &[u8]) -> Result<Self, WireError> {
-        let wire: KeysWire = canonical::decode(bytes, KEYS_BYTES_MAX)?;
+        let wire: KeysWire = decode(bytes, KEYS_BYTES_MAX, KEYS_ITEMS_MAX)?;
         expect(Kind::EvaluationKeys, wire.kind, wire.version)?;
         own(parameters, wire.set)?;
         let ring = parameters.ring();
