@@ -5,6 +5,8 @@
 //! - Make a key: [`rlwe::SecretKey::generate`]; keep it as bytes that are wiped: [`rlwe::SecretKey::to_secret_bytes`].
 //! - Have a linear or logistic model evaluated exactly, without evaluation keys: [`linear::encrypt`],
 //!   [`linear::Layer::evaluate`], [`linear::decrypt`]. The sums are the accumulators of the integer graph.
+//! - Score records of a whole model of one linear layer: [`model::LinearModel::encrypt`], [`model::Evaluator::evaluate`],
+//!   [`model::LinearModel::decrypt`]. The results are the integer graph's.
 //! - Compute on encrypted vectors of real numbers: [`ckks::encrypt`], [`ckks::EvaluationKeys::generate`], [`ckks::Evaluator`],
 //!   [`ckks::danger_decrypt`].
 //! - Send and keep what was made: [`linear::EncryptedRecords::to_bytes`], [`linear::EncryptedSums::to_bytes`],
@@ -15,7 +17,7 @@
 //! - Flooding of what [`ckks`] decrypts, without which it must not leave the key's owner (B. Li, D. Micciancio, 2021).
 //! - Hiding weights: nothing here hides a model's weights from the owner of the records' key.
 //! - Digits of several primes in key switching, deeper parameter sets, bootstrapping, encryption under public keys.
-//! - The compiler from graphs, exact products of ciphertexts, trees, training, joint keys, a mode of jobs, commands.
+//! - The compiler from graphs, exact products of ciphertexts, trees, training, joint keys, a mode of jobs.
 //!
 //! Nobody outside the project has reviewed the code.
 //!
@@ -33,6 +35,8 @@ pub mod rlwe;
 pub mod sampling;
 
 pub mod linear;
+
+pub mod model;
 
 pub mod ckks;
 
