@@ -274,7 +274,8 @@ impl LinearModel {
         let elements: Vec<i32> = (0..count * features).map(|at| elements.at(at)).collect();
         let rows: Vec<&[i32]> = elements.chunks_exact(features).collect();
         let parts = rows.chunks(self.records_of_part());
-        let parts = parts.map(|part| linear::encrypt(key, self.shape, part, rng)).collect::<Result<_, _>>()?;
+        let parts =
+            parts.map(|part| linear::encrypt(key, self.shape, part, rng)).collect::<Result<_, _>>()?;
         Ok(RecordsBatch { model: self.identity, parts })
     }
 
@@ -372,7 +373,8 @@ impl Rest {
         layer: &Operation,
         stage: &Requantise,
     ) -> Result<(), NotLinear> {
-        let row = Axes::new(&[1, outputs]).map_err(|error: ShapeError| NotLinear::Graph(error.to_string()))?;
+        let row =
+            Axes::new(&[1, outputs]).map_err(|error: ShapeError| NotLinear::Graph(error.to_string()))?;
         let mut builder = Builder::new(vec![ValueType { dtype: DType::I32, shape: row }]);
         let sums = builder.input(0);
         // One row, so that the channels are axis 1, as the output stage of a change of scale has them.
