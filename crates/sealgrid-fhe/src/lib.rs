@@ -5,6 +5,8 @@
 //! - Make a key: [`rlwe::SecretKey::generate`]; keep it as bytes that are wiped: [`rlwe::SecretKey::to_secret_bytes`].
 //! - Have a linear or logistic model evaluated exactly, without evaluation keys: [`linear::encrypt`],
 //!   [`linear::Layer::evaluate`], [`linear::decrypt`]. The sums are the accumulators of the integer graph.
+//! - Score records of a whole model of one linear layer: [`model::LinearModel::encrypt`], [`model::Evaluator::evaluate`],
+//!   [`model::LinearModel::decrypt`]. The results are the integer graph's.
 //! - Compute on encrypted vectors of real numbers: [`ckks::encrypt`], [`ckks::EvaluationKeys::generate`], [`ckks::Evaluator`],
 //!   [`ckks::danger_decrypt`].
 //! - Send and keep what was made: [`linear::EncryptedRecords::to_bytes`], [`linear::EncryptedSums::to_bytes`],
@@ -33,6 +35,8 @@ pub mod rlwe;
 pub mod sampling;
 
 pub mod linear;
+
+pub mod model;
 
 pub mod ckks;
 

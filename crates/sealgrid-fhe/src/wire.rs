@@ -8,11 +8,13 @@
 
 use minicbor::bytes::ByteVec;
 use minicbor::{Decode, Encode};
+use sealgrid_graph::model::ModelCommitment;
 use sealgrid_seal::canonical::{self, NotCanonical};
 use sealgrid_seal::secret::SecretBytes;
 use zeroize::Zeroizing;
 
 use crate::linear::{EncryptedOutput, EncryptedRecords, EncryptedSums, OUTPUTS_MAX, Shape, Width};
+use crate::model::{BATCH_SUMS_BYTES_MAX, PARTS_MAX, RecordsBatch, SumsBatch};
 use crate::parameters::{ParameterError, ParameterSet, Parameters};
 use crate::ring::{Basis, Modulus, Polynomial};
 use crate::rlwe::{KeyId, SecretKey};
@@ -32,6 +34,15 @@ const RECORDS_ITEMS_MAX: usize = 10;
 /// Most items of encrypted sums: an array, its seven elements, and three an output.
 const SUMS_ITEMS_MAX: usize = 8 + 3 * OUTPUTS_MAX;
 
+/// Most items of a batch: an array, its five elements, and the ciphertexts.
+const BATCH_ITEMS_MAX: usize = 6 + PARTS_MAX;
+
+/// Most bytes of a batch of encrypted records: [`PARTS_MAX`] ciphertexts, and a header.
+pub const BATCH_RECORDS_BYTES_MAX: usize = (PARTS_MAX + 1) * RECORDS_BYTES_MAX;
+
+/// Separates the digests of batches from all others.
+const BATCH: &str = "sealgrid/fhe/batch/v1";
+
 /// What a file is.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -41,6 +52,8 @@ pub(crate) enum Kind {
     Fresh = 4,
     Ciphertext = 5,
     EvaluationKeys = 6,
+    RecordsBatch = 7,
+    SumsBatch = 8,
 }
 
 /// Why bytes are not a key or a ciphertext.
@@ -63,6 +76,9 @@ pub enum WireError {
     /// Its parts do not fit together.
     #[error("E-FHE-22: the parts of a key or ciphertext do not fit together")]
     Inconsistent,
+    /// The content is not what the digest behind it was made of.
+    #[error("E-FHE-23: the content is not what was written: its digest differs")]
+    Changed,
 }
 
 #[derive(Encode, Decode)]
@@ -112,6 +128,115 @@ struct OutputWire {
     mask: ByteVec,
     #[n(1)]
     body: ByteVec,
+}
+
+/// Ciphertexts of one model, one behind the other. The digest finds what storage and transport changed, no liar.
+#[derive(Encode, Decode)]
+struct BatchWire {
+    #[n(0)]
+    kind: u8,
+    #[n(1)]
+    version: u8,
+    #[n(2)]
+    model: ModelCommitment,
+    #[n(3)]
+    parts: Vec<ByteVec>,
+    #[n(4)]
+    digest: ByteVec,
+}
+
+impl BatchWire {
+    fn bytes(kind: Kind, model: ModelCommitment, parts: Vec<ByteVec>) -> Vec<u8> {
+        let kind = kind as u8;
+        let mut wire = Self { kind, version: VERSION, model, parts, digest: Vec::new().into() };
+        wire.digest = wire.digested().to_vec().into();
+        canonical::encode(&wire)
+    }
+
+    fn read(kind: Kind, bytes: &[u8], limit: usize) -> Result<Self, WireError> {
+        if let Some(other) = other_kind(kind, bytes) {
+            return Err(other);
+        }
+        let wire: Self = decode(bytes, limit, BATCH_ITEMS_MAX)?;
+        expect(kind, wire.kind, wire.version)?;
+        if wire.digest[..] != wire.digested() {
+            return Err(WireError::Changed);
+        }
+        if !(1..=PARTS_MAX).contains(&wire.parts.len()) {
+            return Err(WireError::Inconsistent);
+        }
+        Ok(wire)
+    }
+
+    /// Of everything before the digest.
+    fn digested(&self) -> [u8; 32] {
+        let mut hasher = blake3::Hasher::new_derive_key(BATCH);
+        hasher.update(&[self.kind, self.version]).update(&self.model.0.0);
+        for part in &self.parts {
+            hasher.update(&(part.len() as u64).to_le_bytes()).update(part);
+        }
+        *hasher.finalize().as_bytes()
+    }
+}
+
+/// Files of this crate that were taken for one another are told by their first bytes: an array, and in it a small kind and version.
+fn other_kind(expected: Kind, bytes: &[u8]) -> Option<WireError> {
+    let (kind, version) = match *bytes {
+        [0x80..=0x97, kind @ 1..=8, version @ 1..=23, ..] => (kind, version),
+        [3, version @ 1..=23, ..] => (3, version),
+        _ => return None,
+    };
+    expect(expected, kind, version).err()
+}
+
+impl RecordsBatch {
+    /// The batch as bytes.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let parts = self.parts.iter().map(|part| part.to_bytes().into()).collect();
+        BatchWire::bytes(Kind::RecordsBatch, self.model, parts)
+    }
+
+    /// Reads a batch.
+    ///
+    /// # Errors
+    /// [`WireError`] when the bytes are not the one spelling of a value within its limits.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, WireError> {
+        let wire = BatchWire::read(Kind::RecordsBatch, bytes, BATCH_RECORDS_BYTES_MAX)?;
+        let parts = wire.parts.iter().map(|part| EncryptedRecords::from_bytes(part));
+        let parts = parts.collect::<Result<Vec<_>, _>>()?;
+        if !alike(&parts, |part| (part.set, part.key, part.shape)) {
+            return Err(WireError::Inconsistent);
+        }
+        Ok(Self { model: wire.model, parts })
+    }
+}
+
+impl SumsBatch {
+    /// The batch as bytes.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let parts = self.parts.iter().map(|part| part.to_bytes().into()).collect();
+        BatchWire::bytes(Kind::SumsBatch, self.model, parts)
+    }
+
+    /// Reads a batch.
+    ///
+    /// # Errors
+    /// [`WireError`] when the bytes are not the one spelling of a value within its limits.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, WireError> {
+        let wire = BatchWire::read(Kind::SumsBatch, bytes, BATCH_SUMS_BYTES_MAX)?;
+        let parts = wire.parts.iter().map(|part| EncryptedSums::from_bytes(part));
+        let parts = parts.collect::<Result<Vec<_>, _>>()?;
+        if !alike(&parts, |part| (part.set, part.key, part.features, part.outputs.len())) {
+            return Err(WireError::Inconsistent);
+        }
+        Ok(Self { model: wire.model, parts })
+    }
+}
+
+fn alike<T, K: PartialEq>(parts: &[T], of: impl Fn(&T) -> K) -> bool {
+    parts.windows(2).all(|pair| of(&pair[0]) == of(&pair[1]))
 }
 
 impl EncryptedRecords {
