@@ -17,7 +17,7 @@
 //! - Flooding of what [`ckks`] decrypts, without which it must not leave the key's owner (B. Li, D. Micciancio, 2021).
 //! - Hiding weights: nothing here hides a model's weights from the owner of the records' key.
 //! - Digits of several primes in key switching, deeper parameter sets, bootstrapping, encryption under public keys.
-//! - The compiler from graphs, exact products of ciphertexts, trees, training, joint keys, a mode of jobs, commands.
+//! - The compiler from graphs, exact products of ciphertexts, trees, training, joint keys, a mode of jobs.
 //!
 //! Nobody outside the project has reviewed the code.
 //!

@@ -2,6 +2,12 @@
 
 use std::sync::Arc;
 
+use sealgrid_fhe::linear::LinearError;
+use sealgrid_fhe::model::{BATCH_SUMS_BYTES_MAX, Evaluator, ModelError};
+pub use sealgrid_fhe::model::{LinearModel, RecordsBatch, SET as FHE_SET, SumsBatch};
+use sealgrid_fhe::parameters::Parameters;
+pub use sealgrid_fhe::rlwe::SecretKey;
+use sealgrid_fhe::wire::{BATCH_RECORDS_BYTES_MAX, WireError};
 use sealgrid_graph::execute::{Batch, Executor};
 use sealgrid_graph::fast::FastExecutor;
 pub use sealgrid_graph::model::MAGIC as MODEL_MAGIC;
@@ -18,7 +24,7 @@ use sealgrid_proof::registration::NotRegistrable;
 pub use sealgrid_proof::system::ASSUMES as PROOFS_ASSUME;
 use sealgrid_proof::system::System;
 pub use sealgrid_proof::values::Side;
-use sealgrid_seal::secret::Secret;
+use sealgrid_seal::secret::{Secret, SecretBytes};
 
 use crate::failure::Failure;
 
@@ -179,4 +185,100 @@ pub fn not_proven(error: &VerifyError) -> Failure {
         .because(error)
         .exit(4)
         .hint("ask for the proof and the model again; do not use the results")
+}
+
+/// Most bytes of a file of encrypted records.
+pub const FHE_RECORDS_BYTES_MAX: u64 = BATCH_RECORDS_BYTES_MAX as u64;
+/// Most bytes of a file of encrypted sums.
+pub const FHE_SUMS_BYTES_MAX: u64 = BATCH_SUMS_BYTES_MAX as u64;
+
+fn fhe_parameters() -> Parameters {
+    Parameters::new(FHE_SET).expect("a published set")
+}
+
+/// A fresh key for records.
+pub fn fhe_key() -> SecretKey {
+    SecretKey::generate(&fhe_parameters(), &mut crate::entropy())
+}
+
+/// The key in a file's bytes, which are wiped.
+pub fn fhe_key_of(bytes: Vec<u8>) -> Result<SecretKey, Failure> {
+    SecretKey::from_secret_bytes(&fhe_parameters(), &SecretBytes::new(bytes)).map_err(|error| {
+        fhe(&error, "no secret key of fhe")
+            .exit(7)
+            .hint("name the file that was made by: sealgrid fhe keygen --out KEY")
+    })
+}
+
+/// What was published of a registered model, if the bytes are that: enough to encrypt for it.
+pub fn published(bytes: &[u8]) -> Result<Option<PublicModel>, Failure> {
+    if !bytes.starts_with(REGISTERED_MAGIC) {
+        return Ok(None);
+    }
+    let model = RegisteredModel::from_bytes(bytes).map_err(|error| registration_rejected(&error))?;
+    Ok(Some(model.public().clone()))
+}
+
+/// The one linear layer of a model, as everybody may know it.
+pub fn linear(public: &PublicModel) -> Result<LinearModel, Failure> {
+    LinearModel::of(public).map_err(|error| not_encrypted(&error))
+}
+
+/// The same with its weights, for whoever evaluates.
+pub fn evaluator(model: &Model) -> Result<Evaluator, Failure> {
+    Evaluator::of(model).map_err(|error| not_encrypted(&error))
+}
+
+/// Encrypts a model's encoded records.
+pub fn encrypt(model: &LinearModel, key: &SecretKey, records: &Batch) -> Result<RecordsBatch, Failure> {
+    model.encrypt(key, records, &mut crate::entropy()).map_err(|error| not_encrypted(&error))
+}
+
+/// Evaluates encrypted records. There is no place for a key.
+pub fn evaluate(evaluator: &Evaluator, records: &RecordsBatch) -> Result<SumsBatch, Failure> {
+    evaluator.evaluate(records).map_err(|error| not_encrypted(&error))
+}
+
+/// Decrypts sums, and finishes the model's results in the clear.
+pub fn decrypt(model: &LinearModel, key: &SecretKey, sums: &SumsBatch) -> Result<Vec<Batch>, Failure> {
+    model.decrypt(key, sums).map_err(|error| not_encrypted(&error))
+}
+
+/// Encrypted records from a file's bytes.
+pub fn encrypted_records(bytes: &[u8]) -> Result<RecordsBatch, Failure> {
+    RecordsBatch::from_bytes(bytes).map_err(|error| fhe(&error, "no encrypted records"))
+}
+
+/// Encrypted sums from a file's bytes.
+pub fn encrypted_sums(bytes: &[u8]) -> Result<SumsBatch, Failure> {
+    SumsBatch::from_bytes(bytes).map_err(|error: WireError| fhe(&error, "no encrypted sums"))
+}
+
+/// An error of computing on ciphertexts, whose text begins with its code.
+fn fhe(error: &dyn std::error::Error, what: &str) -> Failure {
+    let said = error.to_string();
+    let (code, why) = said.split_once(": ").unwrap_or(("E-FHE-20", &said));
+    Failure::new(code, what).why(why)
+}
+
+fn not_encrypted(error: &ModelError) -> Failure {
+    let failure = |what| fhe(error, what);
+    match error {
+        ModelError::NotLinear(_) => failure("this model cannot be evaluated on encrypted records")
+            .exit(3)
+            .hint("run it on the grid instead: sealgrid run MODEL --input DATA --verify quorum:3"),
+        ModelError::OtherModel { .. } => failure("these ciphertexts are of another model")
+            .hint("name the model that the records were encrypted for, or encrypt them again for this one"),
+        ModelError::TooMany { .. } => failure("too many records for one file")
+            .exit(6)
+            .hint("split the records, and encrypt the parts one after the other"),
+        ModelError::Linear(LinearError::OtherKey) => failure("the key does not open these sums")
+            .exit(7)
+            .hint("name the key that the records were encrypted with: --key FILE"),
+        ModelError::Linear(LinearError::OtherShape) => failure("these sums are not of the model's layer")
+            .hint("ask whoever evaluated the records for the sums again; do not use these"),
+        ModelError::Linear(_) => failure("this model's layer cannot be evaluated exactly under encryption")
+            .exit(3)
+            .hint("run it on the grid instead: sealgrid run MODEL --input DATA --verify quorum:3"),
+    }
 }

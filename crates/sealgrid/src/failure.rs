@@ -101,8 +101,9 @@ impl fmt::Display for Failure {
 }
 
 /// The pages of the error index.
-const INDEX: [&str; 11] = [
+const INDEX: [&str; 12] = [
     include_str!("../../../docs/reference/errors/data.md"),
+    include_str!("../../../docs/reference/errors/fhe.md"),
     include_str!("../../../docs/reference/errors/graph.md"),
     include_str!("../../../docs/reference/errors/import.md"),
     include_str!("../../../docs/reference/errors/keys.md"),

@@ -29,7 +29,8 @@ pub fn read_up_to(path: &Path, bytes_max: u64) -> Result<Vec<u8>, Failure> {
     if metadata.is_file() && metadata.len() > bytes_max {
         return Err(too_large(path, bytes_max));
     }
-    let mut bytes = Vec::new();
+    // As long as the file: what is secret is not copied while the buffer grows.
+    let mut bytes = Vec::with_capacity(usize::try_from(metadata.len().min(bytes_max) + 1).unwrap_or(0));
     file.take(bytes_max + 1).read_to_end(&mut bytes).map_err(failed)?;
     if bytes.len() as u64 > bytes_max {
         return Err(too_large(path, bytes_max));
@@ -89,6 +90,8 @@ pub struct Place {
     /// Behind links; `None` for a pipe, a terminal or another device, which is written to as it is.
     target: Option<PathBuf>,
     permissions: u32,
+    /// Whether it may take the place of a file that is there.
+    replaces: bool,
 }
 
 /// What only the owner may read.
@@ -105,6 +108,14 @@ impl Place {
     /// A place for what its owner alone may read.
     pub fn secret(path: &Path) -> Result<Self, Failure> {
         Self::new(path, |_| SECRET)
+    }
+
+    /// A place for a secret that cannot be made again: a file that is there is kept, also when it comes there meanwhile.
+    pub fn new_secret(path: &Path) -> Result<Self, Failure> {
+        if path.symlink_metadata().is_ok() {
+            return Err(taken(path));
+        }
+        Ok(Self { replaces: false, ..Self::secret(path)? })
     }
 
     fn new(path: &Path, permissions: impl Fn(Option<&Metadata>) -> u32) -> Result<Self, Failure> {
@@ -130,7 +141,7 @@ impl Place {
                 Some(path.to_owned())
             }
         };
-        let place = Self { path: path.to_owned(), target, permissions };
+        let place = Self { path: path.to_owned(), target, permissions, replaces: true };
         // Made and removed: the folder takes a file.
         drop(place.beside()?);
         Ok(place)
@@ -160,7 +171,7 @@ impl Place {
         };
         write(beside.as_file_mut())?;
         beside.as_file().sync_all().map_err(|error| unwritable(&self.path, &error))?;
-        Ok(Staged::Moved { to: target, beside })
+        Ok(Staged::Moved { to: target, beside, replaces: self.replaces })
     }
 
     /// Where a file is moved to, and a new one in the same folder, which is gone when it is dropped.
@@ -172,6 +183,13 @@ impl Place {
         let made = made.map_err(|error| unwritable(&self.path, &plain(&error)))?;
         Ok(Some((target, made)))
     }
+}
+
+/// A secret would take the place of another file.
+fn taken(path: &Path) -> Failure {
+    Failure::new("E-USE-09", format!("{} is there already", path.display()))
+        .why("a new key does not take the place of a file: what an old one opens could be opened by nobody")
+        .hint("name another file for the new key")
 }
 
 /// Puts all files or none: they are moved when the last of them is whole.
@@ -187,15 +205,19 @@ pub fn put(files: &[(&Place, &[u8])]) -> Result<(), Failure> {
 
 /// What is written and has to get to its place yet.
 enum Staged<'p> {
-    Moved { to: &'p Path, beside: NamedTempFile },
+    Moved { to: &'p Path, beside: NamedTempFile, replaces: bool },
     Sent { to: &'p Path, bytes: Vec<u8> },
 }
 
 impl Staged<'_> {
     fn keep(self) -> Result<(), Failure> {
         match self {
-            Self::Moved { to, beside } => {
-                beside.persist(to).map_err(|error| unwritable(to, &plain(&error.error)))?;
+            Self::Moved { to, beside, replaces } => {
+                let moved = if replaces { beside.persist(to) } else { beside.persist_noclobber(to) };
+                moved.map_err(|error| match error.error.kind() {
+                    io::ErrorKind::AlreadyExists if !replaces => taken(to),
+                    _ => unwritable(to, &plain(&error.error)),
+                })?;
                 let folder = File::open(folder_of(to)).and_then(|folder| folder.sync_all());
                 folder.map_err(|error| unwritable(to, &error))
             }
@@ -215,6 +237,22 @@ fn plain(error: &io::Error) -> io::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_new_secret_takes_the_place_of_nothing() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a.key");
+        let place = Place::new_secret(&path).expect("nothing is there");
+        place.put(b"one").expect("room");
+        assert_eq!(mode(&path), 0o600);
+        // Asked before the file came there, written after.
+        assert_eq!(place.put(b"two").expect_err("taken").code, "E-USE-09");
+        assert_eq!(Place::new_secret(&path).expect_err("taken").code, "E-USE-09");
+        assert_eq!(std::fs::read(&path).expect("kept"), b"one");
+        let dangling = folder.path().join("b.key");
+        std::os::unix::fs::symlink("nowhere", &dangling).expect("a link");
+        assert_eq!(Place::new_secret(&dangling).expect_err("taken").code, "E-USE-09");
+    }
 
     fn mode(path: &Path) -> u32 {
         std::fs::metadata(path).expect("there").permissions().mode() & 0o777

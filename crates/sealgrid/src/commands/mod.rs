@@ -4,6 +4,7 @@ mod bench;
 mod data;
 mod demo;
 mod doctor;
+mod fhe;
 pub mod key;
 mod log;
 mod manual;
@@ -36,6 +37,9 @@ pub enum Command {
     Run(run::Run),
     /// Run a model here and prove what it yields, without telling the records.
     Prove(prove::Prove),
+    /// Score records under encryption, step by step: keygen, encrypt, eval, decrypt.
+    #[command(subcommand)]
+    Fhe(fhe::FheCommand),
     /// Check receipts and proofs offline.
     Verify(verify::Verify),
     /// Start a grid on this machine, one process a node.
@@ -68,6 +72,7 @@ impl Command {
             Self::Plan(command) => command.run(home),
             Self::Run(command) => command.run(home, output),
             Self::Prove(command) => command.run(home, output),
+            Self::Fhe(command) => command.run(home, output),
             Self::Verify(command) => command.run(home),
             Self::Up(command) => command.run(home, output),
             Self::Node(command) => command.run(output),

@@ -3,6 +3,7 @@
 mod common;
 
 mod canary;
+mod encrypted;
 mod grid;
 mod proofs;
 mod resume;
