@@ -168,6 +168,17 @@ impl BatchWire {
         Ok(wire)
     }
 
+    /// The ciphertexts, which are alike in what `of` yields.
+    fn parts<T, K: PartialEq>(
+        &self,
+        read: impl Fn(&[u8]) -> Result<T, WireError>,
+        of: impl Fn(&T) -> K,
+    ) -> Result<Vec<T>, WireError> {
+        let parts = self.parts.iter().map(|part| read(part)).collect::<Result<Vec<_>, _>>()?;
+        let alike = parts.windows(2).all(|pair| of(&pair[0]) == of(&pair[1]));
+        if alike { Ok(parts) } else { Err(WireError::Inconsistent) }
+    }
+
     /// Of everything before the digest.
     fn digested(&self) -> [u8; 32] {
         let mut hasher = blake3::Hasher::new_derive_key(BATCH);
@@ -203,11 +214,7 @@ impl RecordsBatch {
     /// [`WireError`] when the bytes are not the one spelling of a value within its limits.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, WireError> {
         let wire = BatchWire::read(Kind::RecordsBatch, bytes, BATCH_RECORDS_BYTES_MAX)?;
-        let parts = wire.parts.iter().map(|part| EncryptedRecords::from_bytes(part));
-        let parts = parts.collect::<Result<Vec<_>, _>>()?;
-        if !alike(&parts, |part| (part.set, part.key, part.shape)) {
-            return Err(WireError::Inconsistent);
-        }
+        let parts = wire.parts(EncryptedRecords::from_bytes, |part| (part.set, part.key, part.shape))?;
         Ok(Self { model: wire.model, parts })
     }
 }
@@ -226,17 +233,10 @@ impl SumsBatch {
     /// [`WireError`] when the bytes are not the one spelling of a value within its limits.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, WireError> {
         let wire = BatchWire::read(Kind::SumsBatch, bytes, BATCH_SUMS_BYTES_MAX)?;
-        let parts = wire.parts.iter().map(|part| EncryptedSums::from_bytes(part));
-        let parts = parts.collect::<Result<Vec<_>, _>>()?;
-        if !alike(&parts, |part| (part.set, part.key, part.features, part.outputs.len())) {
-            return Err(WireError::Inconsistent);
-        }
+        let shape = |part: &EncryptedSums| (part.set, part.key, part.features, part.outputs.len());
+        let parts = wire.parts(EncryptedSums::from_bytes, shape)?;
         Ok(Self { model: wire.model, parts })
     }
-}
-
-fn alike<T, K: PartialEq>(parts: &[T], of: impl Fn(&T) -> K) -> bool {
-    parts.windows(2).all(|pair| of(&pair[0]) == of(&pair[1]))
 }
 
 impl EncryptedRecords {

@@ -9,7 +9,6 @@ use sealgrid_graph::reference;
 
 use super::NotProvable;
 use super::sums::Pairs;
-use super::tables::{ROWS_MAX, SPLIT_ROWS};
 use super::walk::{Builder, Joined, Value, range_of, refused};
 use super::wide::{Limbs, Numbers, Of, Whole, WholeTerm, is_told, weighed};
 use crate::form::Form;
@@ -53,8 +52,7 @@ impl Builder<'_> {
         let range = Interval { low: inverse.at(from.high).into(), high: inverse.at(from.low).into() };
         let axes = operation.output.shape.axes();
         let rows = from.high - from.low + 1;
-        let looked = i64::try_from(LOOKUPS * count * self.records).unwrap_or(i64::MAX);
-        if rows <= SPLIT_ROWS.max(looked) && rows <= ROWS_MAX {
+        if self.is_short(rows, LOOKUPS * count) {
             let results: Vec<i32> = (from.low..=from.high).map(|x| inverse.at(x)).collect();
             let range = range_of(&results);
             let output = self.function(index, &operand.form, from.low, results);

@@ -46,10 +46,9 @@ impl PartialEq for Forms {
 }
 
 impl Builder<'_> {
-    /// Whether a table of so many rows is short for so many elements of each record: a row, which all records share, costs no more than one lookup more an
-    /// element.
-    pub(super) fn is_short(&self, rows: i64, count: usize) -> bool {
-        rows <= SPLIT_ROWS.max(i64::try_from(self.records * count).unwrap_or(ROWS_MAX)).min(ROWS_MAX)
+    /// Whether a table of so many rows is short where it spares each record so many lookups: a row, which all records share, costs what a lookup does.
+    pub(super) fn is_short(&self, rows: i64, lookups: usize) -> bool {
+        rows <= SPLIT_ROWS.max(i64::try_from(self.records * lookups).unwrap_or(ROWS_MAX)).min(ROWS_MAX)
     }
 }
 

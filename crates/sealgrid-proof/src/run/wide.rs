@@ -12,7 +12,7 @@ use sealgrid_graph::range::Interval;
 
 use super::stage::{Factors, Part, Summed, WRAPS};
 use super::sums::{Pairs, Product};
-use super::tables::{ROWS_MAX, Rows, SPLIT_ROWS};
+use super::tables::{ROWS_MAX, Rows};
 use super::walk::{Builder, Value, hull, refused};
 use super::{Column, NotProvable};
 use crate::field::{Element, integer};
@@ -592,8 +592,7 @@ impl Builder<'_> {
         }
         let rows = range.high - range.low + 1;
         let limbs = |end: i64| limbs_of(end.ilog2() + 1).count();
-        let looked = i64::try_from(self.records * count * (limbs(range.high) + limbs(-range.low))).ok()?;
-        if rows <= SPLIT_ROWS.max(looked) && rows <= ROWS_MAX {
+        if self.is_short(rows, count * (limbs(range.high) + limbs(-range.low))) {
             let table =
                 self.table(Rows::Clamp { from: range, low: 0, high: i32::try_from(range.high).ok()? });
             let start = self.column(count);
